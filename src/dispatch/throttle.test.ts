@@ -1,0 +1,75 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Throttle } from './throttle.ts';
+
+/** The most sends that a strict sliding window of `windowMs` ever holds. */
+function most(sends: number[], windowMs: number): number {
+  let best = 0;
+  let from = 0;
+  for (let to = 0; to < sends.length; to++) {
+    while ((sends[to] as number) - (sends[from] as number) >= windowMs) from++;
+    best = Math.max(best, to - from + 1);
+  }
+  return best;
+}
+
+function run(throttle: Throttle, seconds: number, stalls: { at: number; ms: number }[]): number[] {
+  const sends: number[] = [];
+  let now = 0;
+  const queue = [...stalls].sort((a, b) => a.at - b.at);
+  while (now < seconds * 1000) {
+    const stall = queue[0];
+    if (stall !== undefined && now >= stall.at) {
+      queue.shift();
+      now += stall.ms;
+    }
+    if (throttle.take(now)) sends.push(now);
+    else now = Math.max(now + 0.01, throttle.nextAt(now));
+  }
+  return sends;
+}
+
+describe('throttle', () => {
+  test('never lets more than the contract through any sliding second, whatever stalls the process', () => {
+    const stall = fc.record({ at: fc.integer({ min: 0, max: 8_000 }), ms: fc.integer({ min: 1, max: 2_000 }) });
+    fc.assert(
+      fc.property(
+        fc.oneof(fc.integer({ min: 1, max: 900 }), fc.double({ min: 0.2, max: 30, noNaN: true })),
+        fc.array(stall, { maxLength: 12 }),
+        (tps, stalls) => {
+          const sends = run(new Throttle({ tps, guardMs: 20 }, 0), 8, stalls);
+          const windowMs = tps >= 1 ? 1000 : 1000 / tps;
+          expect(most(sends, windowMs)).toBeLessThanOrEqual(Math.max(1, Math.floor(tps)));
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  test('uses at least 97 % of a whole contract while work waits', () => {
+    for (const tps of [1, 10, 100, 700, 5_000]) {
+      const sends = run(new Throttle({ tps, guardMs: 20 }, 0), 31, []);
+      const held = sends.filter((at) => at >= 1_020 && at < 30_600 + 1_020).length / 30.6;
+      expect(held / tps, `${tps} TPS`).toBeGreaterThan(0.97);
+    }
+  });
+
+  test('sends nothing in the first window, because what was sent before is unknown', () => {
+    expect(run(new Throttle({ tps: 100, guardMs: 20 }, 0), 3, [])[0]).toBeGreaterThanOrEqual(1_020);
+  });
+
+  test('a burst after a pause is at most 2 % of the contract', () => {
+    const throttle = new Throttle({ tps: 1_000, guardMs: 20 }, 0);
+    let burst = 0;
+    while (throttle.take(10_000)) burst++;
+    expect(burst).toBe(20);
+  });
+
+  test('a pause holds everything back until it ends', () => {
+    const throttle = new Throttle({ tps: 10, guardMs: 0 }, 0);
+    throttle.pause(5_000);
+    expect(throttle.take(4_999)).toBe(false);
+    expect(throttle.nextAt(2_000)).toBe(5_000);
+    expect(throttle.take(5_000)).toBe(true);
+  });
+});

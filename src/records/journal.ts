@@ -1,0 +1,222 @@
+/**
+ * The journal: what happened on the wire becomes facts, in batches, one transaction each (DESIGN §6).
+ *
+ * Callers add operations to a shard; a shard writes one batch at a time, the next one gathers meanwhile. All facts of a
+ * chunk go to one shard, so that the completion of its job never commits before its facts. An operation's `durable`
+ * callback runs after COMMIT: only then may a deliver_sm be answered or a claim be given back to the bind's K.
+ *
+ * A batch that the database can't take is tried again until shutdown gives up; a batch refused for one row is split
+ * until that row alone is refused, reported, and the rest is kept.
+ */
+import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
+import { type EpochMs, type Tx, TransactionFailed } from '../platform/index.ts';
+import { addProgress, type ProgressDelta } from './progress.ts';
+import { FINAL_STATES, type FinalCode } from './state.ts';
+import {
+  type FinalStateRow,
+  finalState,
+  type ReceiptRow,
+  type ReleaseRow,
+  receipt,
+  release,
+  type SubmissionRow,
+  submission,
+  type UnmatchedReceiptRow,
+  unmatchedReceipt,
+} from './tables.ts';
+
+export interface JournalOp<Extra> {
+  submission?: SubmissionRow;
+  release?: ReleaseRow;
+  receipt?: ReceiptRow;
+  unmatched?: UnmatchedReceiptRow;
+  final?: FinalStateRow;
+  /** The alert whose progress moves with `final` or `submitted`; left out for alerts with one recipient. */
+  alert?: string;
+  day?: string;
+  /** This operation makes its delivery `submitted` for the first time. */
+  submitted?: boolean;
+  /** A secret body that goes with the final state. */
+  secretBody?: number;
+  /** Work of the caller's own in the same transaction. */
+  extra?: Extra;
+  durable?: () => void;
+}
+
+export interface JournalOptions<Extra> {
+  writers: readonly ChainWriter[];
+  /** Runs inside the transaction, after the facts, with the extras of the batch in order. Must be repeatable by key. */
+  applyExtras: (tx: Tx, extras: Extra[]) => Promise<void>;
+  /** One row was refused for good (SQLSTATE class 22 or 23). */
+  onRefused: (error: unknown) => void;
+  /** The database can't take a batch just now. */
+  onTrouble: (error: unknown) => void;
+  rowsMax?: number;
+  lingerMs?: number;
+  monotonic: () => EpochMs;
+}
+
+interface Shard<Extra> {
+  writer: ChainWriter;
+  waiting: JournalOp<Extra>[];
+  since: number;
+  running: boolean;
+  timer: NodeJS.Timeout | null;
+}
+
+const RETRY_FIRST_MS = 50;
+const RETRY_MAX_MS = 2_000;
+
+export class Journal<Extra> {
+  readonly #options: JournalOptions<Extra>;
+  readonly #shards: Shard<Extra>[];
+  readonly #rowsMax: number;
+  readonly #lingerMs: number;
+  #closing = false;
+  #idle: (() => void)[] = [];
+
+  constructor(options: JournalOptions<Extra>) {
+    this.#options = options;
+    this.#rowsMax = options.rowsMax ?? 2_000;
+    this.#lingerMs = options.lingerMs ?? 5;
+    this.#shards = options.writers.map((writer) => ({ writer, waiting: [], since: 0, running: false, timer: null }));
+  }
+
+  /** Adds one operation; `key` picks the shard (a chunk's id, or a delivery's for receipts). */
+  add(key: number, op: JournalOp<Extra>): void {
+    const shard = this.#shards[key % this.#shards.length] as Shard<Extra>;
+    if (shard.waiting.length === 0) shard.since = this.#options.monotonic();
+    shard.waiting.push(op);
+    if (shard.running) return;
+    if (shard.waiting.length >= this.#rowsMax) this.#start(shard);
+    else shard.timer ??= setTimeout(() => this.#start(shard), this.#lingerMs);
+  }
+
+  /** Operations not yet durable. */
+  get backlog(): number {
+    return this.#shards.reduce((sum, shard) => sum + shard.waiting.length + (shard.running ? 1 : 0), 0);
+  }
+
+  /** Age in ms of the oldest operation that waits for its batch. */
+  lagMs(): number {
+    const now = this.#options.monotonic();
+    return this.#shards.reduce((most, shard) => Math.max(most, shard.waiting.length > 0 ? now - shard.since : 0), 0);
+  }
+
+  /** Resolves when everything added so far is durable, or after `timeoutMs` with false. */
+  async drain(timeoutMs: number): Promise<boolean> {
+    for (const shard of this.#shards) if (!shard.running && shard.waiting.length > 0) this.#start(shard);
+    if (this.backlog === 0) return true;
+    return await new Promise<boolean>((resolve) => {
+      const timer = setTimeout(() => {
+        this.#closing = true;
+        resolve(false);
+      }, timeoutMs);
+      this.#idle.push(() => {
+        clearTimeout(timer);
+        resolve(true);
+      });
+    });
+  }
+
+  #start(shard: Shard<Extra>): void {
+    if (shard.timer !== null) clearTimeout(shard.timer);
+    shard.timer = null;
+    if (shard.running || shard.waiting.length === 0) return;
+    const batch = shard.waiting.splice(0, this.#rowsMax);
+    if (shard.waiting.length > 0) shard.since = this.#options.monotonic();
+    shard.running = true;
+    void this.#write(shard, batch).finally(() => {
+      shard.running = false;
+      if (shard.waiting.length > 0) this.#start(shard);
+      else if (this.backlog === 0) for (const resolve of this.#idle.splice(0)) resolve();
+    });
+  }
+
+  async #write(shard: Shard<Extra>, batch: JournalOp<Extra>[]): Promise<void> {
+    for (let delayMs = RETRY_FIRST_MS; ; delayMs = Math.min(RETRY_MAX_MS, delayMs * 2)) {
+      try {
+        await shard.writer.append((tx, entry) => this.#apply(tx, entry, batch));
+        break;
+      } catch (error) {
+        if (isRefusedRow(error)) {
+          if (batch.length > 1) {
+            const half = batch.length >> 1;
+            await this.#write(shard, batch.slice(0, half));
+            await this.#write(shard, batch.slice(half));
+            return;
+          }
+          this.#options.onRefused(error);
+          break;
+        }
+        this.#options.onTrouble(error);
+        if (this.#closing) return;
+        await new Promise((resolve) => setTimeout(resolve, delayMs));
+      }
+    }
+    for (const op of batch) op.durable?.();
+  }
+
+  async #apply(tx: Tx, entry: number, batch: JournalOp<Extra>[]): Promise<{ value: undefined; parts: Part[] }> {
+    const parts: Part[] = [];
+    const keep = (part: Part | null): void => {
+      if (part !== null) parts.push(part);
+    };
+    const submissions: SubmissionRow[] = [];
+    const releases: ReleaseRow[] = [];
+    const receipts: ReceiptRow[] = [];
+    const unmatched: UnmatchedReceiptRow[] = [];
+    const finals = new Map<string, JournalOp<Extra>>();
+    const extras: Extra[] = [];
+    const deltas = new Map<string, ProgressDelta>();
+    for (const op of batch) {
+      if (op.submission !== undefined) submissions.push(op.submission);
+      if (op.release !== undefined) releases.push(op.release);
+      if (op.receipt !== undefined) receipts.push(op.receipt);
+      if (op.unmatched !== undefined) unmatched.push(op.unmatched);
+      if (op.final !== undefined) {
+        const key = `${op.final.day}/${op.final.delivery}`;
+        if (!finals.has(key)) finals.set(key, op);
+      }
+      if (op.submitted === true && op.alert !== undefined && op.day !== undefined) {
+        deltaOf(deltas, op.day, op.alert).submitted++;
+      }
+      if (op.extra !== undefined) extras.push(op.extra);
+    }
+    const ignore = { onConflict: 'ignore' } as const;
+    if (submissions.length > 0) keep((await insertFacts(tx, submission, submissions, entry, ignore)).part);
+    if (releases.length > 0) keep((await insertFacts(tx, release, releases, entry, ignore)).part);
+    if (receipts.length > 0) keep((await insertFacts(tx, receipt, receipts, entry, ignore)).part);
+    if (unmatched.length > 0) keep((await insertFacts(tx, unmatchedReceipt, unmatched, entry, ignore)).part);
+    if (finals.size > 0) {
+      const rows = [...finals.values()].map((op) => op.final as FinalStateRow);
+      const { inserted, part } = await insertFacts(tx, finalState, rows, entry, ignore);
+      keep(part);
+      const secrets: number[] = [];
+      for (const row of inserted) {
+        const op = finals.get(`${row.day}/${row.delivery}`);
+        if (op?.secretBody !== undefined) secrets.push(op.secretBody);
+        if (op?.alert === undefined || op.final === undefined) continue;
+        const state = FINAL_STATES[op.final.state as FinalCode];
+        if (state !== 'submitted') deltaOf(deltas, row.day, op.alert)[state]++;
+      }
+      if (secrets.length > 0) await tx.query('DELETE FROM body WHERE id = ANY($1::bigint[])', [secrets]);
+    }
+    if (deltas.size > 0) await addProgress(tx, entry, [...deltas.values()]);
+    if (extras.length > 0) await this.#options.applyExtras(tx, extras);
+    return { value: undefined, parts };
+  }
+}
+
+function deltaOf(deltas: Map<string, ProgressDelta>, day: string, alert: string): ProgressDelta {
+  let delta = deltas.get(alert);
+  if (delta === undefined) {
+    delta = { day, alert, submitted: 0, delivered: 0, failed: 0, expired: 0, cancelled: 0, suppressed: 0, unknown: 0 };
+    deltas.set(alert, delta);
+  }
+  return delta;
+}
+
+function isRefusedRow(error: unknown): boolean {
+  return error instanceof TransactionFailed && error.outcome === 'rolled-back' && /^2[23]/.test(error.code ?? '');
+}
