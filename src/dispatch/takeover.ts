@@ -1,0 +1,243 @@
+/**
+ * Taking a bind over: what its former holder left is put right at once, before anything new is sent.
+ *
+ * Each chunk that the former holder had in memory is settled in one transaction of its own: claimed deliveries without
+ * an outcome become `unanswered` facts (in doubt), which the lane's policy sends once more, marked possible duplicate,
+ * or holds as `unknown`; the unclaimed tail goes back to its queue at the head of its place.
+ */
+import type { PgBoss } from 'pg-boss';
+import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
+import { bossTx, type Clock, type IdAllocator, type Pool } from '../platform/index.ts';
+import type { LaneName, LanePolicy } from '../policy/index.ts';
+import { addProgress, FINAL, type FinalStateRow, finalState, OUTCOME, type SubmissionRow, submission } from '../records/index.ts';
+import { chunkPriority, insertChunks, notifyDispatch, queueName } from './chunks.ts';
+import type { Holder } from './hold.ts';
+
+export interface TakeoverOptions {
+  pool: Pool;
+  writer: ChainWriter;
+  boss: PgBoss;
+  ids: IdAllocator;
+  clock: Clock;
+  holder: Holder;
+  laneName: (id: number) => LaneName;
+  routeName: (id: number) => string;
+  lanes: Readonly<Record<LaneName, LanePolicy>>;
+}
+
+interface LeftChunk {
+  id: number;
+  day: string;
+  alert: string | null;
+  lane: number;
+  route: number;
+  first_delivery: number;
+  deliveries: number;
+  delivery_ids: number[] | null;
+  attempt: number;
+  possible_duplicate: boolean;
+  priority: number;
+  expires_max: number;
+  claimed_to: number;
+  job: string;
+}
+
+interface Doubt {
+  delivery: number;
+  alert: string;
+  counted: boolean;
+  expires_at: number;
+  sent_at: number;
+  bind: number;
+  /** Segments of this attempt that were answered. */
+  answered: number[] | null;
+  segments: number | null;
+}
+
+export interface TakeoverResult {
+  chunks: number;
+  inDoubt: number;
+}
+
+/** Settles everything that holders of this bind with an older fence left behind. */
+export async function takeOver(options: TakeoverOptions): Promise<TakeoverResult> {
+  const result = { chunks: 0, inDoubt: 0 };
+  const { holder, pool } = options;
+  const left = await pool.query<LeftChunk>(
+    `SELECT id, day, alert, lane, route, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, priority,
+            expires_max, claimed_to, job
+     FROM chunk WHERE NOT settled AND holder_bind = $1 AND (holder_fence < $2 OR holder_process <> $3)
+     ORDER BY priority DESC, id`,
+    [holder.bind, holder.fence, holder.process],
+  );
+  for (const chunk of left.sort((a, b) => a.lane - b.lane)) {
+    result.inDoubt += await settleChunk(options, chunk);
+    result.chunks++;
+  }
+  return result;
+}
+
+async function settleChunk(options: TakeoverOptions, chunk: LeftChunk): Promise<number> {
+  const { holder, ids, clock } = options;
+  const lane = options.laneName(chunk.lane);
+  const route = options.routeName(chunk.route);
+  const policy = options.lanes[lane];
+  const resendId = await ids.take(1);
+  return await options.writer.append(async (tx, entry) => {
+    const parts: Part[] = [];
+    const now = clock.now();
+    const [mine] = await tx.query<{ claimed_to: number }>(
+      `SELECT claimed_to FROM chunk WHERE id = $1 AND NOT settled AND holder_bind = $2
+         AND (holder_fence < $3 OR holder_process <> $4) FOR UPDATE`,
+      [chunk.id, holder.bind, holder.fence, holder.process],
+    );
+    if (mine === undefined) return { value: 0, parts };
+    const doubts = await tx.query<Doubt>(
+      `SELECT d.id AS delivery, d.alert, d.expires_at, c.at AS sent_at, c.bind,
+              (a.recipients <> 1 OR cardinality(a.lists) > 0) AS counted, s.answered, s.segments
+       FROM claim c
+       CROSS JOIN LATERAL unnest(c.deliveries) AS u(id)
+       JOIN delivery d ON d.day = c.day AND d.id = u.id
+       JOIN alert a ON a.day = d.day AND a.id = d.alert
+       LEFT JOIN LATERAL (SELECT array_agg(segment) AS answered, max(segments) AS segments FROM submission s
+                          WHERE s.day = c.day AND s.delivery = u.id AND s.attempt = c.attempt) s ON true
+       WHERE c.day = $1::date AND c.chunk = $2
+         AND (s.segments IS NULL OR cardinality(s.answered) < s.segments)
+         AND NOT EXISTS (SELECT 1 FROM final_state f WHERE f.day = c.day AND f.delivery = u.id)
+         AND NOT EXISTS (SELECT 1 FROM release r WHERE r.day = c.day AND r.delivery = u.id AND r.attempt = c.attempt
+                           AND r.reason <> 'throttled')
+       ORDER BY d.id`,
+      [chunk.day, chunk.id],
+    );
+    const unanswered: SubmissionRow[] = [];
+    for (const doubt of doubts) {
+      for (const segment of openSegments(doubt)) {
+        unanswered.push({
+          day: chunk.day,
+          delivery: doubt.delivery,
+          attempt: chunk.attempt,
+          segment,
+          segments: doubt.segments ?? 0,
+          bind: doubt.bind,
+          outcome: OUTCOME.unanswered,
+          status: null,
+          messageId: null,
+          possibleDuplicate: chunk.possible_duplicate,
+          sentAt: doubt.sent_at,
+          answeredAt: null,
+        });
+      }
+    }
+    const keep = (part: Part | null): void => {
+      if (part !== null) parts.push(part);
+    };
+    if (unanswered.length > 0) {
+      keep((await insertFacts(tx, submission, unanswered, entry, { onConflict: 'ignore' })).part);
+    }
+    const resend = policy.inDoubt === 'resend' && !chunk.possible_duplicate;
+    if (doubts.length > 0 && !resend) {
+      const finals: FinalStateRow[] = doubts.map((doubt) => ({
+        day: chunk.day,
+        delivery: doubt.delivery,
+        state: FINAL.unknown,
+        cause: 'in-doubt',
+        at: now,
+      }));
+      const { inserted, part } = await insertFacts(tx, finalState, finals, entry, { onConflict: 'ignore' });
+      keep(part);
+      const fresh = new Set(inserted.map((row) => row.delivery));
+      await countUnknown(tx, entry, chunk.day, doubts.filter((doubt) => doubt.counted && fresh.has(doubt.delivery)));
+    }
+    if (doubts.length > 0 && resend) {
+      await insertChunks(
+        tx,
+        options.boss,
+        [
+          {
+            id: resendId,
+            day: chunk.day,
+            alert: chunk.alert,
+            lane,
+            laneId: chunk.lane,
+            route,
+            routeId: chunk.route,
+            firstDelivery: 0,
+            deliveries: doubts.length,
+            deliveryIds: doubts.map((doubt) => doubt.delivery),
+            attempt: chunk.attempt + 1,
+            possibleDuplicate: true,
+            rank: 1_000,
+            number: 0,
+            notBefore: null,
+            expiresMin: Math.min(...doubts.map((doubt) => doubt.expires_at)),
+            expiresMax: Math.max(...doubts.map((doubt) => doubt.expires_at)),
+          },
+        ],
+        now,
+      );
+    }
+    await returnJob(tx, options.boss, chunk, mine.claimed_to, lane, route);
+    await notifyDispatch(tx, [{ route, lane }]);
+    return { value: doubts.length, parts };
+  });
+}
+
+/** Segments of an attempt in doubt: those without an answer, or 0 where nothing of the text is known. */
+function openSegments(doubt: Doubt): number[] {
+  if (doubt.segments === null || doubt.segments === 0) return [0];
+  const answered = new Set(doubt.answered ?? []);
+  return Array.from({ length: doubt.segments }, (_, index) => index + 1).filter((segment) => !answered.has(segment));
+}
+
+async function countUnknown(
+  tx: Parameters<typeof addProgress>[0],
+  entry: number,
+  day: string,
+  doubts: readonly Doubt[],
+): Promise<void> {
+  const byAlert = Map.groupBy(doubts, (doubt) => doubt.alert);
+  if (byAlert.size === 0) return;
+  await addProgress(
+    tx,
+    entry,
+    [...byAlert].map(([alert, { length }]) => ({
+      day,
+      alert,
+      submitted: 0,
+      delivered: 0,
+      failed: 0,
+      expired: 0,
+      cancelled: 0,
+      suppressed: 0,
+      unknown: length,
+    })),
+  );
+}
+
+/**
+ * Completes the job under which a chunk was held and, when positions are left, puts it back at the head of its place.
+ * The row keeps which job speaks for it, so that an old one is recognised as void.
+ */
+export async function returnJob(
+  tx: Parameters<typeof addProgress>[0],
+  boss: PgBoss,
+  chunk: { id: number; deliveries: number; priority: number; job: string },
+  claimedTo: number,
+  lane: LaneName,
+  route: string,
+): Promise<void> {
+  const db = bossTx(tx);
+  const queue = queueName(route, lane);
+  await boss.complete(queue, chunk.job, {}, { includeQueued: true, db });
+  if (claimedTo >= chunk.deliveries) {
+    await tx.query('UPDATE chunk SET settled = true, holder_bind = NULL WHERE id = $1', [chunk.id]);
+    return;
+  }
+  const job = crypto.randomUUID();
+  const priority = Math.max(chunk.priority, chunkPriority(Math.ceil(Math.max(0, chunk.priority) / 1_000_000), 0));
+  await boss.insert(queue, [{ id: job, data: { chunk: chunk.id }, priority }], { db });
+  await tx.query(
+    'UPDATE chunk SET job = $2, holder_process = NULL, holder_bind = NULL, holder_fence = NULL WHERE id = $1',
+    [chunk.id, job],
+  );
+}

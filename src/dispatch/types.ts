@@ -1,0 +1,69 @@
+/** The shapes that dispatch's parts hand to each other. */
+import type { EpochMs } from '../platform/index.ts';
+import type { LaneName } from '../policy/index.ts';
+
+/** A chunk that this bind has in memory. Only its holder claims from it. */
+export interface HeldChunk {
+  id: number;
+  day: string;
+  lane: LaneName;
+  route: string;
+  queue: string;
+  job: { id: string; retryCount: number };
+  attempt: number;
+  possibleDuplicate: boolean;
+  /** Number of positions. */
+  size: number;
+  /** Positions below this are claimed. */
+  claimedTo: number;
+  /** Not yet claimed, by position. Positions without an item need nothing any more. */
+  waiting: Item[];
+  /** Claimed items whose outcome is not yet journaled. */
+  open: number;
+  /** Its completion (or its return) is in the journal. */
+  done: boolean;
+}
+
+/** One delivery on its way to the wire: one attempt. */
+export interface Item {
+  chunk: HeldChunk;
+  position: number;
+  id: number;
+  alert: string;
+  /** The alert has more than one recipient, so its progress is counted. */
+  counted: boolean;
+  msisdn: string;
+  sender: string | null;
+  body: number;
+  secret: boolean;
+  expiresAt: EpochMs;
+  /** Segments of the text, set when it is first encoded. */
+  parts: Buffer[];
+  dataCoding: number;
+  esmClass: number;
+  /** 1-based segments still to be sent in this attempt, in order. */
+  toSend: number[];
+  /** Sent and not yet answered. */
+  inFlight: number;
+  /** The worst outcome of this attempt's segments so far. */
+  worst: 0 | 1 | 2 | 3 | 4;
+  worstStatus: number | null;
+}
+
+/** What dispatch does in the journal's transaction beside the facts. */
+export type DispatchExtra =
+  | {
+      kind: 'retry';
+      day: string;
+      lane: LaneName;
+      route: string;
+      delivery: number;
+      alert: string;
+      attempt: number;
+      possibleDuplicate: boolean;
+      due: EpochMs;
+      expiresAt: EpochMs;
+      /** An id for the chunk, in case this delivery is the first of one. */
+      chunkId: number;
+    }
+  | { kind: 'settle'; chunk: number; queue: string; job: { id: string; retryCount: number } };
