@@ -1,0 +1,109 @@
+/** From a delivery to the bytes of its submit_sm, at the moment of sending: validity is what is left now. */
+import type { EpochMs } from '../platform/index.ts';
+import type { CarrierPolicy, LaneName, LanePolicy } from '../policy/index.ts';
+import { encodeCorrelation, encodeSubmitSm, type Segmented, segment, type Tlv, validityPeriod } from '../smpp/index.ts';
+import type { Item } from './types.ts';
+
+export interface SenderAddress {
+  ton: number;
+  npi: number;
+  address: string;
+}
+
+/** TON and NPI of a sender (SMPP 3.4 §5.2.5): international number, short code or alphanumeric (at most 11 characters). */
+export function senderAddress(sender: string): SenderAddress {
+  if (/^\+\d{5,20}$/.test(sender)) return { ton: 1, npi: 1, address: sender.slice(1) };
+  if (/^\d{3,8}$/.test(sender)) return { ton: 3, npi: 0, address: sender };
+  if (/^\d{9,20}$/.test(sender)) return { ton: 1, npi: 1, address: sender };
+  return { ton: 5, npi: 0, address: sender };
+}
+
+/** Concatenation reference of a delivery: the same for every attempt, so that a phone can join segments across them. */
+export function referenceOf(delivery: number): number {
+  return delivery % 65_536;
+}
+
+export class Encoder {
+  readonly #carrier: CarrierPolicy;
+  readonly #lanes: Readonly<Record<LaneName, LanePolicy>>;
+  readonly #textOf: (body: number) => string | undefined;
+  /** Single-segment texts don't depend on the delivery: the last few are kept encoded. */
+  readonly #short = new Map<number, Segmented>();
+
+  constructor(
+    carrier: CarrierPolicy,
+    lanes: Readonly<Record<LaneName, LanePolicy>>,
+    textOf: (body: number) => string | undefined,
+  ) {
+    this.#carrier = carrier;
+    this.#lanes = lanes;
+    this.#textOf = textOf;
+  }
+
+  /** Segments the text and works out which segments this attempt must send. False when the text can't be sent at all. */
+  prepare(item: Item): boolean {
+    const segmented = this.#segments(item);
+    if (segmented === null) return false;
+    item.parts = segmented.parts;
+    item.dataCoding = segmented.dataCoding;
+    item.esmClass = segmented.esmClass;
+    // `toSend` brought the segments that an SMSC has accepted already.
+    const accepted = new Set(item.toSend);
+    item.toSend = [];
+    for (let index = 1; index <= segmented.parts.length; index++) if (!accepted.has(index)) item.toSend.push(index);
+    return true;
+  }
+
+  /** The submit_sm of one segment; null when nothing of the validity is left that the carrier's mode can say. */
+  encode(item: Item, segmentNumber: number, now: EpochMs): Buffer | null {
+    const carrier = this.#carrier;
+    const validity = validityPeriod(carrier.validityMode, item.expiresAt, now);
+    if (validity === null) return null;
+    const from = senderAddress(item.sender ?? carrier.sender);
+    const tlvs: Tlv[] = [];
+    if (carrier.correlationTlv !== null) {
+      tlvs.push({
+        tag: carrier.correlationTlv,
+        value: encodeCorrelation({
+          delivery: item.id,
+          attempt: item.chunk.attempt,
+          segment: segmentNumber,
+          possibleDuplicate: item.chunk.possibleDuplicate,
+        }),
+      });
+    }
+    return encodeSubmitSm(0, {
+      serviceType: carrier.serviceType,
+      sourceTon: from.ton,
+      sourceNpi: from.npi,
+      sourceAddr: from.address,
+      destTon: 1,
+      destNpi: 1,
+      destAddr: item.msisdn.slice(1),
+      esmClass: item.esmClass,
+      protocolId: 0,
+      priorityFlag: this.#lanes[item.chunk.lane].priorityFlag,
+      scheduleDeliveryTime: '',
+      validityPeriod: validity,
+      registeredDelivery: carrier.receipts === 'none' ? 0 : 1,
+      replaceIfPresent: 0,
+      dataCoding: item.dataCoding,
+      smDefaultMsgId: 0,
+      shortMessage: item.parts[segmentNumber - 1] as Buffer,
+      tlvs,
+    });
+  }
+
+  #segments(item: Item): Segmented | null {
+    const kept = this.#short.get(item.body);
+    if (kept !== undefined) return kept;
+    const text = this.#textOf(item.body);
+    if (text === undefined) return null;
+    const segmented = segment(text, referenceOf(item.id));
+    if (segmented.parts.length === 1 && !item.secret) {
+      if (this.#short.size >= 256) this.#short.clear();
+      this.#short.set(item.body, segmented);
+    }
+    return segmented;
+  }
+}

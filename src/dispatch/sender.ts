@@ -1,0 +1,574 @@
+/**
+ * One bind's work in memory: chunks by lane, what is claimed, what is on the wire.
+ *
+ *   fetch ─► waiting (by chunk) ─► claim ─► ready (by lane) ─► throttle + window ─► in flight ─► journal ─► durable
+ *
+ * At no instant are more than K deliveries claimed without a durable outcome. Nothing is submitted after its expiry:
+ * looked at when read, again after the token was granted. A claimed delivery that is not sent after all gets a
+ * `release` fact. The sender holds no timer per message: one for the next token, one slow tick for expiry.
+ */
+import type { ChainWriter } from '../audit/index.ts';
+import type { Clock } from '../platform/index.ts';
+import type { CarrierPolicy, LaneName, LanePolicy } from '../policy/index.ts';
+import { FINAL, type FinalCode, type Journal, type JournalOp, OUTCOME, type ReleaseRow } from '../records/index.ts';
+import { classify, type SubmitAnswer } from '../smpp/index.ts';
+import { type ClaimWish, writeClaims } from './claims.ts';
+import type { Encoder } from './encoder.ts';
+import type { Holder } from './hold.ts';
+import { charge, LANES_BY_URGENCY, type LaneSchedule, newSchedule, nextLane } from './lanes.ts';
+import type { ReceiptIndex, Track } from './receipts.ts';
+import { nextRetryAt } from './retry.ts';
+import { Throttle } from './throttle.ts';
+import type { DispatchExtra, HeldChunk, Item } from './types.ts';
+
+/** What a sender needs of the bind's sessions. */
+export interface Wire {
+  /** PDUs that may be sent now without filling the window; emergency may use the slots kept for it. */
+  freeFor(emergency: boolean): number;
+  submit(pdu: Buffer, sent: Sent, emergency: boolean): boolean;
+}
+
+/** One submit_sm that left. */
+export interface Sent {
+  item: Item;
+  segment: number;
+  at: number;
+}
+
+export interface SenderOptions {
+  bind: { id: number; name: string };
+  carrier: CarrierPolicy;
+  lanes: Readonly<Record<LaneName, LanePolicy>>;
+  holder: Holder;
+  clock: Clock;
+  wire: Wire;
+  journal: Journal<DispatchExtra>;
+  claimWriter: ChainWriter;
+  encoder: Encoder;
+  receipts: ReceiptIndex;
+  /** The next id for a release or a retry chunk; ids are taken ahead so that this never waits. */
+  nextId: () => number;
+  /** May this process send on the bind at this instant? (lease) */
+  mayOwn: () => boolean;
+  onTrouble: (error: unknown) => void;
+  onRoom: (lane: LaneName) => void;
+  onSent?: (lane: LaneName, sent: Sent) => void;
+}
+
+/** Sends in one turn of the event loop, so that no turn lasts long. */
+const SENDS_PER_TURN = 256;
+const TICK_MS = 250;
+/** After ESME_RTHROTTLED or ESME_RMSGQFUL the bind rests this long. */
+const THROTTLED_REST_MS = 1_000;
+
+type PerLane<T> = Record<LaneName, T>;
+const perLane = <T>(make: () => T): PerLane<T> => ({
+  emergency: make(),
+  security: make(),
+  transaction: make(),
+  bulk: make(),
+});
+
+export class Sender {
+  readonly #o: SenderOptions;
+  readonly #throttle: Throttle;
+  readonly #schedule: LaneSchedule;
+  /** Chunks with unclaimed positions, in the order in which they are to be claimed. */
+  readonly #chunks: PerLane<HeldChunk[]> = perLane(() => []);
+  readonly #held = new Set<HeldChunk>();
+  /** Claimed and not yet on the wire; the head is next. */
+  readonly #ready: PerLane<Item[]> = perLane(() => []);
+  readonly #isReady: PerLane<boolean> = perLane(() => false);
+  readonly claimLimit: number;
+  #undecided = 0;
+  #claiming = false;
+  #sendTimer: NodeJS.Timeout | null = null;
+  #turnQueued = false;
+  readonly #tick: NodeJS.Timeout;
+  #state: 'running' | 'draining' | 'stopped' = 'running';
+
+  constructor(options: SenderOptions) {
+    this.#o = options;
+    const { tps, guardMs, window, sessions, claimLimit } = options.carrier;
+    this.#throttle = new Throttle({ tps, guardMs }, options.clock.monotonic());
+    this.#schedule = newSchedule(options.lanes);
+    const slow = tps < 2 * window * sessions ? Math.max(1, Math.floor(tps)) : Number.POSITIVE_INFINITY;
+    this.claimLimit = Math.min(claimLimit ?? Number.POSITIVE_INFINITY, Math.max(1, 2 * window * sessions), slow);
+    this.#tick = setInterval(() => this.#onTick(), TICK_MS);
+  }
+
+  /** Deliveries of a lane in memory that are not yet on the wire. */
+  buffered(lane: LaneName): number {
+    let sum = this.#ready[lane].length;
+    for (const chunk of this.#chunks[lane]) sum += chunk.waiting.length;
+    return sum;
+  }
+
+  /** Deliveries claimed without a durable outcome. */
+  get undecided(): number {
+    return this.#undecided;
+  }
+
+  get heldChunks(): number {
+    return this.#held.size;
+  }
+
+  /** Takes a chunk into memory. Items are in the order of their positions. */
+  add(chunk: HeldChunk, items: Item[]): void {
+    chunk.waiting = items;
+    this.#held.add(chunk);
+    if (items.length > 0) this.#chunks[chunk.lane].push(chunk);
+    else this.#skipRest(chunk);
+    this.kick();
+  }
+
+  /** Something changed: room in the window, a claim, a new chunk. */
+  kick(): void {
+    if (this.#turnQueued || this.#state === 'stopped') return;
+    this.#turnQueued = true;
+    setImmediate(() => {
+      this.#turnQueued = false;
+      this.#turn();
+    });
+  }
+
+  /** Drops what is not yet claimed of cancelled alerts, and releases what is claimed but not sent. */
+  cancel(alerts: ReadonlySet<string>): void {
+    this.#withdraw((item) => alerts.has(item.alert), FINAL.cancelled, 'cancelled');
+    this.kick();
+  }
+
+  /** No more claims; what is claimed still goes out. Resolves when nothing is claimed without a durable outcome. */
+  async drain(timeoutMs: number): Promise<void> {
+    if (this.#state === 'running') this.#state = 'draining';
+    const until = this.#o.clock.monotonic() + timeoutMs;
+    while ((this.#undecided > 0 || this.#claiming) && this.#o.clock.monotonic() < until) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  /** Stops for good and gives back the chunks that still have unclaimed positions. */
+  stop(): HeldChunk[] {
+    this.#state = 'stopped';
+    clearInterval(this.#tick);
+    if (this.#sendTimer !== null) clearTimeout(this.#sendTimer);
+    for (const lane of LANES_BY_URGENCY) {
+      for (const item of this.#ready[lane].splice(0)) this.#release(item, 'handed-back');
+      this.#isReady[lane] = false;
+    }
+    return [...this.#held].filter((chunk) => !chunk.done && chunk.claimedTo < chunk.size);
+  }
+
+  /** How one submit_sm ended. */
+  answered(sent: Sent, answer: SubmitAnswer): void {
+    const { item, segment } = sent;
+    const now = this.#o.clock.now();
+    item.inFlight--;
+    if (answer.kind === 'unanswered') {
+      this.#note(item, 3, null);
+      this.#journalSubmission(sent, OUTCOME.unanswered, null, null, null);
+    } else {
+      const kind = classify(answer.status);
+      switch (kind) {
+        case 'throttled':
+          this.#throttle.pause(this.#o.clock.monotonic() + THROTTLED_REST_MS);
+          this.#journal(item, { release: this.#releaseRow(item, segment, 'throttled', answer.status) });
+          item.toSend.unshift(segment);
+          if (item.toSend.length === 1 || !this.#ready[item.chunk.lane].includes(item)) this.#putBack(item);
+          return;
+        case 'ok':
+          this.#note(item, 1, null);
+          this.#journalSubmission(sent, OUTCOME.accepted, answer.status, answer.messageId, now);
+          break;
+        case 'temporary':
+          this.#note(item, 2, answer.status);
+          this.#journalSubmission(sent, OUTCOME.refusedForNow, answer.status, null, now);
+          break;
+        case 'permanent':
+          this.#note(item, 4, answer.status);
+          this.#journalSubmission(sent, OUTCOME.refused, answer.status, null, now);
+          // The rest of the text is of no use to anyone.
+          item.toSend = [];
+          break;
+        default:
+          kind satisfies never;
+      }
+    }
+    if (item.inFlight === 0 && item.toSend.length === 0) this.#attemptOver(item);
+    this.kick();
+  }
+
+  #turn(): void {
+    if (this.#state === 'stopped') return;
+    this.#send();
+    if (this.#state === 'running') this.#claim();
+  }
+
+  #send(): void {
+    const { clock, wire, lanes } = this.#o;
+    for (let sends = 0; sends < SENDS_PER_TURN; sends++) {
+      const ready = this.#isReady;
+      for (const lane of LANES_BY_URGENCY) ready[lane] = this.#ready[lane].length > 0;
+      const lane = nextLane(this.#schedule, ready);
+      if (lane === null) return;
+      if (wire.freeFor(lane === 'emergency') <= 0 || !this.#o.mayOwn()) return;
+      const monotonic = clock.monotonic();
+      const item = this.#ready[lane][0] as Item;
+      const now = clock.now();
+      if (item.expiresAt - now < lanes[lane].minRemainingMs) {
+        this.#dropHead(lane, item);
+        this.#withdrawClaimed(item, FINAL.expired, 'expired');
+        continue;
+      }
+      if (!this.#throttle.take(monotonic)) {
+        this.#sendAt(this.#throttle.nextAt(monotonic) - monotonic);
+        return;
+      }
+      const segment = item.toSend.shift() as number;
+      const pdu = this.#o.encoder.encode(item, segment, now);
+      if (pdu === null) {
+        item.toSend = [];
+        this.#dropHead(lane, item);
+        this.#withdrawClaimed(item, FINAL.expired, 'expired');
+        continue;
+      }
+      const sent: Sent = { item, segment, at: now };
+      item.inFlight++;
+      if (!wire.submit(pdu, sent, lane === 'emergency')) {
+        item.inFlight--;
+        item.toSend.unshift(segment);
+        return;
+      }
+      charge(this.#schedule, lane, ready);
+      this.#o.onSent?.(lane, sent);
+      if (item.toSend.length === 0) this.#dropHead(lane, item);
+    }
+    this.kick();
+  }
+
+  #sendAt(delayMs: number): void {
+    if (this.#sendTimer !== null) return;
+    this.#sendTimer = setTimeout(() => {
+      this.#sendTimer = null;
+      this.#turn();
+    }, Math.max(0, delayMs));
+  }
+
+  /** Claims ahead of the wire: emergency first, then each lane up to a fair part of what K leaves. */
+  #claim(): void {
+    if (this.#claiming || !this.#o.mayOwn()) return;
+    const wishes: { wish: ClaimWish; items: Item[]; chunk: HeldChunk }[] = [];
+    let room = this.claimLimit - this.#undecided;
+    // Some of K is kept for emergency, so that a claimed backlog never stands in its way.
+    const reserve = this.claimLimit > 1 ? Math.max(1, Math.floor(this.claimLimit / 10)) : 0;
+    const busy = LANES_BY_URGENCY.filter((lane) => lane !== 'emergency' && this.#chunks[lane].length > 0).length;
+    for (const lane of LANES_BY_URGENCY) {
+      const mine = lane === 'emergency' ? room : Math.min(room - reserve, Math.ceil((this.claimLimit - reserve) / Math.max(1, busy)));
+      let left = Math.min(mine, Math.ceil(this.claimLimit / 2)) - (lane === 'emergency' ? 0 : this.#ready[lane].length);
+      // A claim costs a commit: small ones wait until half of the lane's part is used, unless nothing is ready.
+      if (this.#ready[lane].length > 0 && left < Math.ceil(this.claimLimit / 4)) continue;
+      for (const chunk of this.#chunks[lane]) {
+        if (left <= 0) break;
+        const items = chunk.waiting.slice(0, left);
+        const whole = items.length === chunk.waiting.length;
+        const to = whole ? chunk.size : (items[items.length - 1] as Item).position + 1;
+        wishes.push({
+          chunk,
+          items,
+          wish: {
+            day: chunk.day,
+            chunk: chunk.id,
+            from: chunk.claimedTo,
+            to,
+            attempt: chunk.attempt,
+            deliveries: items.map((item) => item.id),
+          },
+        });
+        left -= items.length;
+        room -= items.length;
+      }
+    }
+    if (wishes.length === 0) return;
+    const count = wishes.reduce((sum, { items }) => sum + items.length, 0);
+    this.#undecided += count;
+    this.#claiming = true;
+    void this.#runClaim(wishes).finally(() => {
+      this.#claiming = false;
+      this.kick();
+    });
+  }
+
+  async #runClaim(wishes: { wish: ClaimWish; items: Item[]; chunk: HeldChunk }[]): Promise<void> {
+    let won: Set<number>;
+    try {
+      won = await writeClaims(this.#o.claimWriter, this.#o.holder, wishes.map(({ wish }) => wish), this.#o.clock.now());
+    } catch (error) {
+      this.#o.onTrouble(error);
+      // It may have committed: these chunks are no longer ours to send from; a takeover under a new fence sorts them out.
+      won = new Set();
+    }
+    for (const { wish, items, chunk } of wishes) {
+      if (!won.has(chunk.id)) {
+        this.#undecided -= items.length;
+        this.#forget(chunk);
+        continue;
+      }
+      chunk.claimedTo = wish.to;
+      chunk.waiting = chunk.waiting.slice(items.length);
+      chunk.open += items.length;
+      if (chunk.waiting.length === 0) this.#unqueue(chunk);
+      for (const item of items) {
+        const usable = this.#o.encoder.prepare(item);
+        if (!usable) this.#withdrawClaimed(item, FINAL.failed, 'not-encodable');
+        else if (item.toSend.length === 0) this.#attemptOver(item);
+        else this.#ready[chunk.lane].push(item);
+      }
+      this.#o.onRoom(chunk.lane);
+    }
+  }
+
+  /** All segments of this attempt have an outcome. */
+  #attemptOver(item: Item): void {
+    const { lanes, clock } = this.#o;
+    const policy = lanes[item.chunk.lane];
+    const now = clock.now();
+    switch (item.worst) {
+      case 0:
+      case 1:
+        if (this.#o.carrier.receipts === 'none') this.#final(item, FINAL.submitted, null);
+        else this.#settled(item, {});
+        return;
+      case 4:
+        this.#final(item, FINAL.failed, `refused ${item.worstStatus ?? 0}`);
+        return;
+      case 2: {
+        const due = nextRetryAt(policy.retry, item.chunk.attempt, now, item.expiresAt, policy.minRemainingMs);
+        if (due === null) this.#final(item, FINAL.failed, `retries used up, last refusal ${item.worstStatus ?? 0}`);
+        else this.#retry(item, due, item.chunk.possibleDuplicate);
+        return;
+      }
+      case 3:
+        if (policy.inDoubt === 'resend' && !item.chunk.possibleDuplicate) this.#retry(item, now, true);
+        else this.#final(item, FINAL.unknown, 'in-doubt');
+        return;
+      default:
+        item.worst satisfies never;
+    }
+  }
+
+  #retry(item: Item, due: number, possibleDuplicate: boolean): void {
+    const { chunk } = item;
+    this.#settled(item, {
+      extra: {
+        kind: 'retry',
+        day: chunk.day,
+        lane: chunk.lane,
+        route: chunk.route,
+        delivery: item.id,
+        alert: item.alert,
+        attempt: chunk.attempt + 1,
+        possibleDuplicate,
+        due,
+        expiresAt: item.expiresAt,
+        chunkId: this.#o.nextId(),
+      },
+    });
+  }
+
+  #final(item: Item, state: FinalCode, cause: string | null): void {
+    this.#settled(item, this.#finalOp(item, state, cause));
+  }
+
+  #finalOp(item: Item, state: FinalCode, cause: string | null): JournalOp<DispatchExtra> {
+    return {
+      final: { day: item.chunk.day, delivery: item.id, state, cause, at: this.#o.clock.now() },
+      day: item.chunk.day,
+      ...(item.counted ? { alert: item.alert } : {}),
+      ...(item.secret ? { secretBody: item.body } : {}),
+    };
+  }
+
+  /** The last operation of a claimed item: when it is durable the item no longer counts towards K. */
+  #settled(item: Item, op: JournalOp<DispatchExtra>): void {
+    item.chunk.open--;
+    this.#journal(item, {
+      ...op,
+      durable: () => {
+        this.#undecided--;
+        this.kick();
+      },
+    });
+    this.#finishIfDone(item.chunk);
+  }
+
+  #finishIfDone(chunk: HeldChunk): void {
+    if (chunk.done || chunk.open > 0 || chunk.claimedTo < chunk.size) return;
+    chunk.done = true;
+    this.#held.delete(chunk);
+    this.#o.journal.add(chunk.id, { extra: { kind: 'settle', chunk: chunk.id, queue: chunk.queue, job: chunk.job } });
+    this.#o.onRoom(chunk.lane);
+  }
+
+  /** Nothing of the rest of the chunk needs sending: it is final already. */
+  #skipRest(chunk: HeldChunk): void {
+    chunk.claimedTo = chunk.size;
+    this.#finishIfDone(chunk);
+  }
+
+  #note(item: Item, worst: Item['worst'], status: number | null): void {
+    if (worst <= item.worst) return;
+    item.worst = worst;
+    item.worstStatus = status;
+  }
+
+  #journal(item: Item, op: JournalOp<DispatchExtra>): void {
+    this.#o.journal.add(item.chunk.id, op);
+  }
+
+  #journalSubmission(sent: Sent, outcome: number, status: number | null, messageId: string | null, answeredAt: number | null): void {
+    const { item, segment } = sent;
+    const { chunk } = item;
+    if (messageId !== null && outcome === OUTCOME.accepted) this.#track(sent, messageId);
+    const whole = outcome === OUTCOME.accepted && item.inFlight === 0 && item.toSend.length === 0 && item.worst === 1;
+    this.#journal(item, {
+      submission: {
+        day: chunk.day,
+        delivery: item.id,
+        attempt: chunk.attempt,
+        segment,
+        segments: item.parts.length,
+        bind: this.#o.bind.id,
+        outcome,
+        status,
+        messageId,
+        possibleDuplicate: chunk.possibleDuplicate,
+        sentAt: sent.at,
+        answeredAt,
+      },
+      ...(whole && item.counted ? { submitted: true, alert: item.alert, day: chunk.day } : {}),
+    });
+  }
+
+  #tracks = new WeakMap<Item, Track>();
+  #track(sent: Sent, messageId: string): void {
+    if (this.#o.carrier.receipts === 'none') return;
+    const { item } = sent;
+    let track = this.#tracks.get(item);
+    if (track === undefined) {
+      track = {
+        day: item.chunk.day,
+        delivery: item.id,
+        segments: item.parts.length,
+        alert: item.alert,
+        counted: item.counted,
+        secretBody: item.secret ? item.body : null,
+        finals: new Map(),
+        final: null,
+      };
+      if (item.parts.length > 1) this.#tracks.set(item, track);
+    }
+    this.#o.receipts.add(this.#o.bind.id, messageId, { track, attempt: item.chunk.attempt, segment: sent.segment });
+  }
+
+  #putBack(item: Item): void {
+    this.#ready[item.chunk.lane].unshift(item);
+    this.kick();
+  }
+
+  #dropHead(lane: LaneName, item: Item): void {
+    const ready = this.#ready[lane];
+    if (ready[0] === item) ready.shift();
+  }
+
+  /** A claimed item that will not be sent (any more): a release fact, and its final state. */
+  #withdrawClaimed(item: Item, state: FinalCode, reason: 'expired' | 'cancelled' | 'not-encodable'): void {
+    item.toSend = [];
+    if (item.inFlight > 0) {
+      // Part of it is on the wire: how that ends decides, and it is not sent again.
+      this.#note(item, 4, null);
+      return;
+    }
+    const why = reason === 'not-encodable' ? 'cancelled' : reason;
+    this.#journal(item, { release: this.#releaseRow(item, 0, why, null) });
+    this.#final(item, state, reason);
+  }
+
+  /** A claimed item goes back to its queue unsent: a release fact, and the same attempt again in a chunk of its own. */
+  #release(item: Item, reason: 'handed-back'): void {
+    if (item.inFlight > 0) return;
+    this.#journal(item, { release: this.#releaseRow(item, 0, reason, null) });
+    const { chunk } = item;
+    this.#settled(item, {
+      extra: {
+        kind: 'retry',
+        day: chunk.day,
+        lane: chunk.lane,
+        route: chunk.route,
+        delivery: item.id,
+        alert: item.alert,
+        attempt: chunk.attempt,
+        possibleDuplicate: chunk.possibleDuplicate,
+        due: this.#o.clock.now(),
+        expiresAt: item.expiresAt,
+        chunkId: this.#o.nextId(),
+      },
+    });
+  }
+
+  #releaseRow(item: Item, segment: number, reason: ReleaseRow['reason'], status: number | null): ReleaseRow {
+    return {
+      day: item.chunk.day,
+      delivery: item.id,
+      id: this.#o.nextId(),
+      attempt: item.chunk.attempt,
+      segment,
+      bind: this.#o.bind.id,
+      reason,
+      status,
+      at: this.#o.clock.now(),
+    };
+  }
+
+  /** Ends unclaimed items that match without sending them, and claimed ones that are not on the wire yet. */
+  #withdraw(matches: (item: Item) => boolean, state: FinalCode, reason: 'expired' | 'cancelled'): void {
+    for (const lane of LANES_BY_URGENCY) {
+      for (const chunk of [...this.#chunks[lane]]) {
+        const gone = chunk.waiting.filter(matches);
+        if (gone.length === 0 || this.#claiming) continue;
+        chunk.waiting = chunk.waiting.filter((item) => !matches(item));
+        for (const item of gone) this.#journal(item, this.#finalOp(item, state, reason));
+        if (chunk.waiting.length === 0) {
+          this.#unqueue(chunk);
+          this.#skipRest(chunk);
+        }
+      }
+      const stay: Item[] = [];
+      const leave: Item[] = [];
+      for (const item of this.#ready[lane]) (matches(item) ? leave : stay).push(item);
+      if (leave.length === 0) continue;
+      this.#ready[lane].splice(0, this.#ready[lane].length, ...stay);
+      for (const item of leave) this.#withdrawClaimed(item, state, reason);
+    }
+  }
+
+  #onTick(): void {
+    if (this.#state === 'stopped') return;
+    const now = this.#o.clock.now();
+    this.#withdraw((item) => item.expiresAt - now < this.#o.lanes[item.chunk.lane].minRemainingMs, FINAL.expired, 'expired');
+    this.kick();
+  }
+
+  #unqueue(chunk: HeldChunk): void {
+    const queue = this.#chunks[chunk.lane];
+    const index = queue.indexOf(chunk);
+    if (index >= 0) queue.splice(index, 1);
+  }
+
+  /** Another holder has this chunk: it is none of ours any more. */
+  #forget(chunk: HeldChunk): void {
+    this.#unqueue(chunk);
+    chunk.waiting = [];
+    chunk.done = true;
+    this.#held.delete(chunk);
+  }
+}
