@@ -1,0 +1,32 @@
+/** `tocsin policy check`: what the policies say, for a person to read. */
+import { formatDuration } from './duration.ts';
+import { LANES } from './lanes.ts';
+import { type Environment, loadPolicies } from './load.ts';
+
+/** A summary in a few lines. @throws PolicyError when the policies can't be used. */
+export function policyCheck(dir: string, env: Environment): string {
+  const { lanes, carriers, routing, digest } = loadPolicies(dir, env);
+  const lines = [`The policies in ${dir} are good (SHA-256 ${digest.toString('hex').slice(0, 16)}…).`, '', 'Lanes'];
+  for (const name of LANES) {
+    const lane = lanes[name];
+    const share = name === 'emergency' ? `first, up to ${lane.ceiling * 100} %` : `weight ${lane.weight}`;
+    const validity = `${formatDuration(lane.defaultValidityMs)}–${formatDuration(lane.longestValidityMs)}`;
+    const attempts = `${lane.retry.budget} attempts`;
+    lines.push(
+      `  ${name}: ${share}, priority_flag ${lane.priorityFlag}, valid ${validity}, ${attempts}, doubt: ${lane.inDoubt}`,
+    );
+  }
+  lines.push('', 'Carriers');
+  for (const [name, carrier] of Object.entries(carriers)) {
+    const used = routing.routes.filter((route) => route.binds.includes(name)).map((route) => route.name);
+    const where = `${carrier.systemId} at ${carrier.host}:${carrier.port}`;
+    const limits = `${carrier.tps} TPS, ${carrier.sessions} × window ${carrier.window}`;
+    lines.push(`  ${name}: ${where}, ${limits}, ${used.length > 0 ? `routes ${used.join(', ')}` : 'USED BY NO ROUTE'}`);
+  }
+  lines.push('', 'Routes');
+  for (const route of routing.routes) {
+    const shown = route.prefixes.slice(0, 8).join(' ') + (route.prefixes.length > 8 ? ' …' : '');
+    lines.push(`  ${route.name}: ${shown} (${route.lanes?.join(', ') ?? 'every lane'}) → ${route.binds.join(', ')}`);
+  }
+  return lines.join('\n');
+}

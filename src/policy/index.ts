@@ -1,0 +1,17 @@
+/**
+ * policies/*.yaml → typed values. Read once at start; a mistake stops the start with file, line, path and reason.
+ *
+ * - lanes.yaml: the four priority classes. - carriers.yaml: the accounts at carriers ("binds"). - routing.yaml: MSISDN
+ * prefix and lane → binds. `Names` gives lanes, routes and binds the numbers by which facts refer to them.
+ *
+ * This room knows no other but platform: it says what is allowed and wanted, and does nothing.
+ */
+export type { BindName, CarrierPolicy } from './carriers.ts';
+export { policyCheck } from './check.ts';
+export { DAY_MS, formatDuration, parseDuration } from './duration.ts';
+export { PolicyError, type PolicyIssue } from './error.ts';
+export { isLaneName, LANES, type LaneName, type LanePolicy, type RetryPolicy } from './lanes.ts';
+export { type Environment, loadPolicies, type Policies } from './load.ts';
+export { Names } from './names.ts';
+export { compileRouting, type Route, type RoutingPolicy, routeCase, routeOf } from './routing.ts';
+export { policySchemas } from './schemas.ts';
