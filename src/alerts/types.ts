@@ -26,8 +26,9 @@ export interface TargetRecipient {
   readonly reference: string | null;
 }
 
-/** Never both empty: the door refuses that as `empty-target`. No number stands twice (the door keeps the first). */
+/** Never both empty: the door refuses that as `empty-target`. At most 5,000 recipients and 100 lists. */
 export interface AlertTarget {
+  /** No number stands twice. */
   readonly recipients: readonly TargetRecipient[];
   /** Names of lists of the organisation, each once. */
   readonly lists: readonly string[];
@@ -40,7 +41,7 @@ export interface AlertTarget {
 export interface AlertRequest {
   readonly lane: LaneName;
   readonly status: AlertStatus;
-  /** 1 to 16 texts, sorted by language unless there is a single bare text. The first is the text for everyone else. */
+  /** 1 to 16 texts as the producer ordered them, or one bare text. The first is the text for everyone else. */
   readonly texts: readonly AlertText[];
   /** The text may be read by nobody after its final state (an OTP). */
   readonly secret: boolean;

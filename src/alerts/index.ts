@@ -1,0 +1,2 @@
+/** What a producer says: intake and the life of an alert. */
+export * from './types.ts';

@@ -1,0 +1,136 @@
+/**
+ * RFC 9457 problem details: the closed registry of everything this API can refuse, and the error that carries one.
+ *
+ * A problem never repeats what the client sent: bodies hold texts (an OTP), numbers and card numbers. `field` names
+ * where, `rule` names what, `message` says it for a programmer.
+ */
+import { ALERT_PROBLEM_CODES, type AlertProblem, type AlertProblemCode } from '../alerts/index.ts';
+
+export const HTTP_PROBLEM_CODES = [
+  'malformed-request',
+  'malformed-json',
+  'invalid-request',
+  'unknown-field',
+  'unauthenticated',
+  'scope-missing',
+  'not-found',
+  'method-not-allowed',
+  'request-timeout',
+  'already-final',
+  'body-too-large',
+  'unsupported-media-type',
+  'csv-header',
+  'headers-too-large',
+  'imports-busy',
+  'internal',
+  'storage-unavailable',
+] as const;
+export type ProblemCode = (typeof HTTP_PROBLEM_CODES)[number] | AlertProblemCode;
+export const PROBLEM_CODES: readonly ProblemCode[] = [...HTTP_PROBLEM_CODES, ...ALERT_PROBLEM_CODES];
+
+export type ProblemStatus = 400 | 401 | 403 | 404 | 405 | 408 | 409 | 413 | 415 | 422 | 431 | 500 | 503;
+
+interface ProblemType {
+  readonly status: ProblemStatus;
+  readonly title: string;
+}
+
+export const PROBLEM_TYPES: Readonly<Record<ProblemCode, ProblemType>> = {
+  'malformed-request': { status: 400, title: 'The bytes are not an HTTP request' },
+  'malformed-json': { status: 400, title: 'The body is not JSON in UTF-8' },
+  'invalid-request': { status: 400, title: 'The request breaks the schema' },
+  'unknown-field': { status: 400, title: 'The request has a field that does not exist' },
+  unauthenticated: { status: 401, title: 'No valid API key' },
+  'scope-missing': { status: 403, title: 'The API key lacks the scope' },
+  'not-found': { status: 404, title: 'There is nothing here' },
+  'method-not-allowed': { status: 405, title: 'This resource does not know the method' },
+  'request-timeout': { status: 408, title: 'The body did not come in time' },
+  'already-final': { status: 409, title: 'Nothing is left to cancel' },
+  'body-too-large': { status: 413, title: 'The body is over the limit' },
+  'unsupported-media-type': { status: 415, title: 'The body has another media type' },
+  'csv-header': { status: 422, title: 'The CSV file has no usable header' },
+  'headers-too-large': { status: 431, title: 'The request headers are over the limit' },
+  'imports-busy': { status: 503, title: 'Too many imports at once' },
+  internal: { status: 500, title: 'A fault of the server' },
+  'storage-unavailable': { status: 503, title: 'The database can not commit now' },
+  'lane-not-allowed': { status: 403, title: 'The API key may not use this lane' },
+  'lane-not-served': { status: 422, title: 'No route serves this lane for the target' },
+  'sender-not-allowed': { status: 403, title: 'The organisation may not send under this name' },
+  'expires-in-past': { status: 422, title: 'The alert would be expired at once' },
+  'not-before-after-expiry': { status: 422, title: 'notBefore is not before the expiry' },
+  'validity-too-long': { status: 422, title: 'The validity is longer than the lane allows' },
+  'text-too-long': { status: 422, title: 'The text is longer than 255 segments' },
+  'text-has-card-number': { status: 422, title: 'The text shows a card number' },
+  'msisdn-not-possible': { status: 422, title: 'Not a possible E.164 number' },
+  'list-unknown': { status: 422, title: 'There is no such list' },
+  'list-empty': { status: 422, title: 'The list has no members' },
+  'empty-target': { status: 422, title: 'The target names nobody' },
+  'idempotency-mismatch': { status: 422, title: 'The idempotency key was used with another body' },
+  'idempotency-running': { status: 409, title: 'The first request with this key is still under way' },
+  'cannot-meet-expiry': { status: 503, title: 'The alert would expire before it could be handed over' },
+  overloaded: { status: 503, title: 'The server is taking all it can' },
+};
+
+/** One thing that is wrong. `field` is a path with dots (`target.recipients.3.msisdn`), null for the whole. */
+export interface FieldError {
+  readonly field: string | null;
+  readonly rule: string;
+  readonly message: string;
+}
+
+export interface ProblemOptions {
+  readonly detail?: string;
+  readonly errors?: readonly FieldError[];
+  readonly retryAfterSeconds?: number | null;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Thrown by routes and middleware; becomes the answer. */
+export class ProblemError extends Error {
+  override readonly name = 'ProblemError';
+  readonly code: ProblemCode;
+  readonly options: ProblemOptions;
+
+  constructor(code: ProblemCode, options: ProblemOptions = {}) {
+    super(code);
+    this.code = code;
+    this.options = options;
+  }
+
+  /** A refusal by a room, which says what and where. */
+  static of(problem: AlertProblem): ProblemError {
+    return new ProblemError(problem.code, {
+      detail: problem.message,
+      errors: [{ field: problem.field, rule: problem.code, message: problem.message }],
+      retryAfterSeconds: problem.retryAfterSeconds,
+    });
+  }
+}
+
+/** A relative reference, so that it is right behind any host; it resolves to the registry's entry on this server. */
+export const problemUri = (code: ProblemCode): string => `/problems/${code}`;
+
+/** The document of RFC 9457 §3. */
+export function problemDocument(code: ProblemCode, options: ProblemOptions, requestId: string | undefined) {
+  const { status, title } = PROBLEM_TYPES[code];
+  return {
+    type: problemUri(code),
+    title,
+    status,
+    detail: options.detail ?? `${title}.`,
+    ...(requestId === undefined ? {} : { requestId }),
+    errors: options.errors ?? [],
+  };
+}
+
+/** The whole answer, for Hono's error path and for sockets that never became a request. */
+export function problemResponse(code: ProblemCode, options: ProblemOptions = {}, requestId?: string): Response {
+  const headers = new Headers({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' });
+  if (requestId !== undefined) headers.set('x-request-id', requestId);
+  if (options.retryAfterSeconds != null) headers.set('retry-after', String(Math.max(1, options.retryAfterSeconds)));
+  for (const [name, value] of Object.entries(options.headers ?? {})) headers.set(name, value);
+  return new Response(JSON.stringify(problemDocument(code, options, requestId)), {
+    status: PROBLEM_TYPES[code].status,
+    headers,
+  });
+}
