@@ -10,5 +10,8 @@ export * from './correlation.ts';
 export * from './errors.ts';
 export * from './framing.ts';
 export * from './pdu.ts';
+export * from './receipt.ts';
+export * from './segment.ts';
 export * from './status.ts';
+export * from './text.ts';
 export * from './times.ts';
