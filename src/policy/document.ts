@@ -1,6 +1,6 @@
 /** A policy file as a parsed YAML document that knows on which line each of its values stands. */
 import { readFileSync } from 'node:fs';
-import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
+import { type Document, isCollection, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { PolicyError, type PolicyIssue } from './error.ts';
 
@@ -67,6 +67,8 @@ export class PolicyDocument {
         path: showPath([...path, key]),
       }));
     }
+    // The key's own complaint says what a good one looks like.
+    if (issue.code === 'invalid_key') return [this.issue(path, issue.issues[0]?.message ?? issue.message)];
     const missing = issue.code === 'invalid_type' && this.#document.getIn(path) === undefined;
     return [this.issue(path, missing ? 'is missing' : issue.message)];
   }
@@ -76,9 +78,9 @@ export class PolicyDocument {
     for (let length = path.length; length >= 0; length--) {
       const node = this.#document.getIn(path.slice(0, length), true);
       if (!isNode(node) || !node.range) continue;
-      // A map begins at its first key; the key that names it says better where it is.
+      // A collection begins at its first item; the key that names it says better where it is.
       const step = path[length - 1];
-      if (isMap(node) && typeof step === 'string') return this.#lineOfKey(path.slice(0, length - 1), step);
+      if (isCollection(node) && typeof step === 'string') return this.#lineOfKey(path.slice(0, length - 1), step);
       return this.#lines.linePos(node.range[0]).line;
     }
     return 1;

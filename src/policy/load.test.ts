@@ -1,0 +1,173 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { policyCheck } from './check.ts';
+import { PolicyError } from './error.ts';
+import { loadPolicies } from './load.ts';
+import { policySchemas } from './schemas.ts';
+
+const DEFAULTS = join(import.meta.dirname, '../../policies');
+const ENV = { TOCSIN_DEMO_A_PASSWORD: 'secret' };
+const folders: string[] = [];
+
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
+});
+
+describe('the policies that come with Tocsin', () => {
+  test('are good, and durations, tags and shares are what the files say', () => {
+    const { lanes, carriers, routing } = loadPolicies(DEFAULTS, ENV);
+    expect(lanes.emergency).toEqual({
+      priority: 1000,
+      priorityFlag: 3,
+      weight: 0,
+      ceiling: 1,
+      defaultValidityMs: 3_600_000,
+      longestValidityMs: 86_400_000,
+      minRemainingMs: 2_000,
+      retry: { firstMs: 1_000, factor: 2, maxMs: 30_000, budget: 20 },
+      inDoubt: 'resend',
+      cannotMeetExpiry: 'accept',
+      unknownGraceMs: 3_600_000,
+    });
+    expect(carriers['demo-a']).toMatchObject({ guardMs: 20, correlationTlv: 0x1400, password: 'secret', port: 2775 });
+    expect(routing.routes.map((route) => route.name)).toEqual(['default']);
+  });
+
+  test('take host and port of the simulated carrier from the environment', () => {
+    const env = { ...ENV, TOCSIN_DEMO_A_HOST: 'smsc.example', TOCSIN_DEMO_A_PORT: '40001' };
+    expect(loadPolicies(DEFAULTS, env).carriers['demo-a']).toMatchObject({ host: 'smsc.example', port: 40001 });
+  });
+
+  test('have JSON Schemas that are up to date (node scripts/policy-schemas.ts writes them)', () => {
+    const schemas = policySchemas();
+    expect(Object.keys(schemas)).toEqual(['lanes.json', 'carriers.json', 'routing.json']);
+    for (const [file, text] of Object.entries(schemas)) {
+      expect(readFileSync(join(DEFAULTS, 'schemas', file), 'utf8')).toBe(text);
+    }
+  });
+
+  test('are summed up without the password', () => {
+    const summary = policyCheck(DEFAULTS, { TOCSIN_DEMO_A_PASSWORD: 'hUnTer2' });
+    expect(summary).toContain('demo-a at 127.0.0.1:2775, 700 TPS, 2 × window 200, routes default');
+    expect(summary).not.toContain('hUnTer2');
+  });
+});
+
+describe('the digest', () => {
+  test('changes with a file and not with the environment', () => {
+    const digest = loadPolicies(DEFAULTS, ENV).digest;
+    expect(loadPolicies(DEFAULTS, { TOCSIN_DEMO_A_PASSWORD: 'other' }).digest).toEqual(digest);
+    expect(loadPolicies(changed('lanes.yaml', 'weight: 6', 'weight: 7'), ENV).digest).not.toEqual(digest);
+  });
+});
+
+/** One mistake per row: file, what is replaced by what, the path that is named, the reason, the line's text. */
+const MISTAKES: [file: string, from: string | RegExp, to: string, path: string, reason: RegExp, line: string][] = [
+  // Shapes
+  ['lanes.yaml', '    weight: 6', '    wieght: 6', 'lanes.security.wieght', /unknown key/, 'wieght: 6'],
+  ['lanes.yaml', '    weight: 6\n', '', 'lanes.security.weight', /is missing/, '  security:'],
+  ['lanes.yaml', '  bulk:', '  marketing:', 'lanes.marketing', /unknown key/, '  marketing:'],
+  ['lanes.yaml', 'ceiling: 1', 'ceiling: 1\n    weight: 3', 'lanes.emergency.weight', /unknown key/, 'weight: 3'],
+  ['carriers.yaml', 'tps: 700', 'tps: 700\n    speed: 3', 'carriers.demo-a.speed', /unknown key/, 'speed: 3'],
+  ['carriers.yaml', '  demo-a:', '  Demo.A:', 'carriers.Demo.A', /name/, '  Demo.A:'],
+  ['carriers.yaml', '2775 }', '2775, or: 1 }', 'carriers.demo-a.port.or', /unknown key/, 'port: {'],
+  ['routing.yaml', 'binds:', 'bind:', 'routes[0].bind', /unknown key/, 'bind:'],
+  // Ranges
+  ['lanes.yaml', 'priorityFlag: 3', 'priorityFlag: 4', 'lanes.emergency.priorityFlag', /3/, 'priorityFlag: 4'],
+  ['lanes.yaml', 'weight: 6', 'weight: 0', 'lanes.security.weight', />0/, 'weight: 0'],
+  ['lanes.yaml', 'ceiling: 1', 'ceiling: 1.5', 'lanes.emergency.ceiling', /<=1/, 'ceiling: 1.5'],
+  ['lanes.yaml', 'PT5M', '5m', 'lanes.security.defaultValidity', /ISO 8601/, 'defaultValidity: 5m'],
+  ['lanes.yaml', 'PT5M', '300', 'lanes.security.defaultValidity', /ISO 8601/, 'defaultValidity: 300'],
+  ['lanes.yaml', 'longestValidity: P3D', 'longestValidity: P90D', 'lanes.bulk.longestValidity', /P30D/, 'P90D'],
+  ['lanes.yaml', 'inDoubt: hold', 'inDoubt: drop', 'lanes.bulk.inDoubt', /resend/, 'inDoubt: drop'],
+  ['lanes.yaml', 'budget: 20', 'budget: 0', 'lanes.emergency.retry.budget', />=1/, 'budget: 0'],
+  ['carriers.yaml', '0x1400', '0x1300', 'carriers.demo-a.correlationTlv', /0x1400–0x3FFF/, '0x1300'],
+  ['carriers.yaml', '0x1400', '0x4000', 'carriers.demo-a.correlationTlv', /0x1400–0x3FFF/, '0x4000'],
+  ['carriers.yaml', 'claimLimit: 700', 'claimLimit: 0', 'carriers.demo-a.claimLimit', />=1/, 'claimLimit: 0'],
+  ['carriers.yaml', 'tps: 700', 'tps: 0', 'carriers.demo-a.tps', />0/, 'tps: 0'],
+  ['carriers.yaml', 'systemId: demo-a', 'systemId: 12345', 'carriers.demo-a.systemId', /quotes/, 'systemId: 12345'],
+  ['carriers.yaml', 'systemId: demo-a', "systemId: 'sixteencharacter'", 'carriers.demo-a.systemId', /15/, 'sixteen'],
+  ['carriers.yaml', /password: .*/, 'password: hunter2', 'carriers.demo-a.password', /no file/, 'password:'],
+  ['routing.yaml', "['+']", "['+', +44]", 'routes[0].prefixes[1]', /quoted/, 'prefixes:'],
+  ['routing.yaml', "['+']", '[+]', 'routes[0].prefixes[0]', /quotes/, 'prefixes:'],
+  ['routing.yaml', "['+']", "['+', '0044']", 'routes[0].prefixes[1]', /'\+'/, 'prefixes:'],
+  // Between fields and files
+  ['lanes.yaml', 'defaultValidity: P1D', 'defaultValidity: P4D', 'lanes.bulk.defaultValidity', /longest/, 'P4D'],
+  ['lanes.yaml', 'PT5M', 'PT2S', 'lanes.security.minRemaining', /shorter than defaultValidity/, 'minRemaining'],
+  ['lanes.yaml', 'first: PT1S', 'first: PT1M', 'lanes.emergency.retry.first', /max/, 'first: PT1M'],
+  ['lanes.yaml', 'priority: 300', 'priority: 1000', 'lanes.security.priority', /emergency/, 'priority: 1000'],
+  ['routing.yaml', '[demo-a]', '[demo-b]', 'routes[0].binds[0]', /no carrier 'demo-b'/, 'binds:'],
+  ['routing.yaml', "['+']", "['+44']", 'routes', /lane emergency has no route/, 'routes:'],
+  ['carriers.yaml', 'Days: 4', 'Days: 2', 'carriers.demo-a.receiptHorizonDays', /lane transaction/, 'Days: 2'],
+  // YAML itself
+  ['routing.yaml', "['+']", "['+'", '', /./, ''],
+  ['routing.yaml', 'name: default', 'name: !secret default', '', /tag/, 'name:'],
+  ['lanes.yaml', 'weight: 6', 'weight: 6\n    weight: 7', '', /unique/, 'weight: 7'],
+  ['routing.yaml', /.*/s, '# nothing\n', '', /empty/, ''],
+];
+
+describe('a mistake stops the start', () => {
+  test.each(MISTAKES)('%s: %s → %s is refused at %s', (file, from, to, path, reason, line) => {
+    const folder = changed(file, from, to);
+    const { issues, message } = mistakes(folder, ENV);
+    const issue = issues.find((candidate) => candidate.path === path && reason.test(candidate.reason));
+    expect(issue, message).toBeDefined();
+    expect(issue?.file).toBe(join(folder, file));
+    const text = readFileSync(join(folder, file), 'utf8').split('\n')[(issue?.line ?? 0) - 1];
+    expect(text).toContain(line);
+    expect(message).toContain(`${join(folder, file)}:${issue?.line}: ${path}`);
+  });
+
+  test('an environment variable that is missing or wrong is named, its value is not', () => {
+    expect(mistakes(DEFAULTS, {}).message).toMatch(
+      /carriers\.yaml:\d+: carriers\.demo-a\.password: the environment variable TOCSIN_DEMO_A_PASSWORD is not set/,
+    );
+    const { message } = mistakes(DEFAULTS, { TOCSIN_DEMO_A_PASSWORD: 'far-too-long', TOCSIN_DEMO_A_PORT: '99999' });
+    expect(message).toMatch(/TOCSIN_DEMO_A_PASSWORD does not hold/);
+    expect(message).toMatch(/TOCSIN_DEMO_A_PORT does not hold a port/);
+    expect(message).not.toMatch(/far-too-long|99999/);
+  });
+
+  test('a missing folder, a file that is not UTF-8 and a bomb of aliases are refused', () => {
+    expect(mistakes(join(DEFAULTS, 'nowhere'), ENV).message).toMatch(/lanes\.yaml: no such file/);
+    const folder = changed('lanes.yaml', /.*/s, '');
+    writeFileSync(join(folder, 'lanes.yaml'), Buffer.from([0x6c, 0xff, 0xfe]));
+    expect(mistakes(folder, ENV).message).toMatch(/is not UTF-8/);
+    const levels = Array.from(
+      { length: 12 },
+      (_, level) => `a${level + 1}: &a${level + 1} [${`*a${level},`.repeat(9)}]`,
+    );
+    writeFileSync(join(folder, 'lanes.yaml'), ['a0: &a0 x', ...levels].join('\n'));
+    expect(mistakes(folder, ENV).message).toMatch(/too many aliases/);
+  });
+
+  test('mistakes in several files are named together', () => {
+    const folder = changed('lanes.yaml', 'weight: 6', 'weight: 0');
+    writeFileSync(join(folder, 'routing.yaml'), 'routes: []\n');
+    expect(mistakes(folder, ENV).issues.map((issue) => issue.path)).toEqual(['lanes.security.weight', 'routes']);
+  });
+});
+
+/** A copy of the default policies in which `from` is replaced by `to` once. */
+function changed(file: string, from: string | RegExp, to: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'policies-'));
+  folders.push(folder);
+  cpSync(DEFAULTS, folder, { recursive: true });
+  const before = readFileSync(join(folder, file), 'utf8');
+  const after = before.replace(from, to);
+  if (after === before) throw new Error(`${file} does not hold what the test wants to change`);
+  writeFileSync(join(folder, file), after);
+  return folder;
+}
+
+function mistakes(folder: string, env: Record<string, string>): PolicyError {
+  try {
+    loadPolicies(folder, env);
+  } catch (error) {
+    if (error instanceof PolicyError) return error;
+    throw error;
+  }
+  throw new Error('the policies were accepted');
+}
