@@ -39,6 +39,8 @@ export interface NewChunk {
   /** Order inside the alert, from 0. */
   number: number;
   notBefore: EpochMs | null;
+  /** `carrier`: the SMSC holds it until notBefore, so it is handed over at once. Default `hold`. */
+  schedule?: 'hold' | 'carrier';
   expiresMin: EpochMs;
   expiresMax: EpochMs;
 }
@@ -113,7 +115,7 @@ export async function insertChunks(tx: Tx, boss: PgBoss, chunks: readonly NewChu
       id: row.job,
       data: { chunk: chunk.id },
       priority: row.priority,
-      ...(chunk.notBefore !== null && chunk.notBefore > now ? { startAfter: new Date(chunk.notBefore) } : {}),
+      ...(chunk.notBefore !== null && chunk.notBefore > now && chunk.schedule !== 'carrier' ? { startAfter: new Date(chunk.notBefore) } : {}),
     });
   }
   for (const [queue, jobs] of [...byQueue].sort(([a], [b]) => (a < b ? -1 : 1))) {

@@ -66,7 +66,7 @@ export async function writeClaims(
         at: now,
       }));
     if (rows.length === 0) return { value: winners, parts: [] };
-    const { part } = await insertFacts(tx, claim, rows, entry, { onConflict: 'ignore' });
-    return { value: winners, parts: part === null ? [] : [part] };
+    const { parts } = await insertFacts(tx, claim, rows, entry, { onConflict: 'ignore' });
+    return { value: winners, parts: [...parts] };
   });
 }

@@ -1,7 +1,7 @@
 /** From a delivery to the bytes of its submit_sm, at the moment of sending: validity is what is left now. */
 import type { EpochMs } from '../platform/index.ts';
 import type { CarrierPolicy, LaneName, LanePolicy } from '../policy/index.ts';
-import { encodeCorrelation, encodeSubmitSm, type Segmented, segment, type Tlv, validityPeriod } from '../smpp/index.ts';
+import { encodeCorrelation, encodeSubmitSm, type Segments, scheduleDeliveryTime, segment, setReference, TextError, type Tlv, validityPeriod } from '../smpp/index.ts';
 import type { Item } from './types.ts';
 
 export interface SenderAddress {
@@ -13,6 +13,7 @@ export interface SenderAddress {
 /** TON and NPI of a sender (SMPP 3.4 §5.2.5): international number, short code or alphanumeric (at most 11 characters). */
 export function senderAddress(sender: string): SenderAddress {
   if (/^\+\d{5,20}$/.test(sender)) return { ton: 1, npi: 1, address: sender.slice(1) };
+  if (sender === '') return { ton: 0, npi: 0, address: '' };
   if (/^\d{3,8}$/.test(sender)) return { ton: 3, npi: 0, address: sender };
   if (/^\d{9,20}$/.test(sender)) return { ton: 1, npi: 1, address: sender };
   return { ton: 5, npi: 0, address: sender };
@@ -23,12 +24,14 @@ export function referenceOf(delivery: number): number {
   return delivery % 65_536;
 }
 
+const KEPT_MAX = 256;
+
 export class Encoder {
   readonly #carrier: CarrierPolicy;
   readonly #lanes: Readonly<Record<LaneName, LanePolicy>>;
   readonly #textOf: (body: number) => string | undefined;
-  /** Single-segment texts don't depend on the delivery: the last few are kept encoded. */
-  readonly #short = new Map<number, Segmented>();
+  /** The last texts, segmented: only the reference of long ones depends on the delivery. */
+  readonly #kept = new Map<number, Segments>();
 
   constructor(
     carrier: CarrierPolicy,
@@ -59,7 +62,7 @@ export class Encoder {
     const carrier = this.#carrier;
     const validity = validityPeriod(carrier.validityMode, item.expiresAt, now);
     if (validity === null) return null;
-    const from = senderAddress(item.sender ?? carrier.sender);
+    const from = senderAddress(item.sender ?? carrier.defaultSender);
     const tlvs: Tlv[] = [];
     if (carrier.correlationTlv !== null) {
       tlvs.push({
@@ -83,7 +86,7 @@ export class Encoder {
       esmClass: item.esmClass,
       protocolId: 0,
       priorityFlag: this.#lanes[item.chunk.lane].priorityFlag,
-      scheduleDeliveryTime: '',
+      scheduleDeliveryTime: this.#schedule(item, now),
       validityPeriod: validity,
       registeredDelivery: carrier.receipts === 'none' ? 0 : 1,
       replaceIfPresent: 0,
@@ -94,16 +97,36 @@ export class Encoder {
     });
   }
 
-  #segments(item: Item): Segmented | null {
-    const kept = this.#short.get(item.body);
-    if (kept !== undefined) return kept;
-    const text = this.#textOf(item.body);
-    if (text === undefined) return null;
-    const segmented = segment(text, referenceOf(item.id));
-    if (segmented.parts.length === 1 && !item.secret) {
-      if (this.#short.size >= 256) this.#short.clear();
-      this.#short.set(item.body, segmented);
+  /** Only where the carrier holds work for later; otherwise it was held here. */
+  #schedule(item: Item, now: EpochMs): string {
+    const { notBefore } = item.chunk;
+    if (this.#carrier.scheduleMode !== 'carrier' || notBefore === null) return '';
+    return scheduleDeliveryTime(this.#carrier.validityMode === 'relative' ? 'relative' : 'absolute', notBefore, now) ?? '';
+  }
+
+  #segments(item: Item): Segments | null {
+    let segments = this.#kept.get(item.body);
+    if (segments === undefined) {
+      const text = this.#textOf(item.body);
+      if (text === undefined) return null;
+      try {
+        segments = segment(text, 0);
+      } catch (error) {
+        if (error instanceof TextError) return null;
+        throw error;
+      }
+      if (!item.secret) {
+        if (this.#kept.size >= KEPT_MAX) this.#kept.clear();
+        this.#kept.set(item.body, segments);
+      }
     }
-    return segmented;
+    if (segments.parts.length === 1) return segments;
+    const reference = referenceOf(item.id);
+    const parts = segments.parts.map((part) => {
+      const own = Buffer.from(part);
+      setReference(own, reference);
+      return own;
+    });
+    return { ...segments, parts };
   }
 }

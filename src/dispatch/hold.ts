@@ -23,6 +23,7 @@ interface ChunkRow {
   possible_duplicate: boolean;
   claimed_to: number;
   settled: boolean;
+  not_before: number | null;
   job: string;
 }
 
@@ -51,7 +52,7 @@ export async function takeChunks(
       `UPDATE chunk SET holder_process = $2, holder_bind = $3, holder_fence = $4, job = j.job
        FROM unnest($1::bigint[], $5::uuid[]) AS j(id, job)
        WHERE chunk.id = j.id AND NOT chunk.settled
-       RETURNING chunk.id, day, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, claimed_to, settled, chunk.job`,
+       RETURNING chunk.id, day, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, claimed_to, settled, not_before, chunk.job`,
       [[...byChunk.keys()], holder.process, holder.bind, holder.fence, [...byChunk.values()].map((job) => job.id)],
     );
     const rowOf = new Map(rows.map((row) => [row.id, row]));
@@ -75,6 +76,7 @@ export async function takeChunks(
           job: { id: job.id, retryCount: job.retryCount },
           attempt: row.attempt,
           possibleDuplicate: row.possible_duplicate,
+          notBefore: row.not_before,
           size: row.deliveries,
           claimedTo: row.claimed_to,
           waiting: [],

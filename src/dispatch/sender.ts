@@ -11,7 +11,7 @@ import type { ChainWriter } from '../audit/index.ts';
 import type { Clock } from '../platform/index.ts';
 import type { CarrierPolicy, LaneName, LanePolicy } from '../policy/index.ts';
 import { FINAL, type FinalCode, type Journal, type JournalOp, OUTCOME, type ReleaseRow } from '../records/index.ts';
-import { classify, type SubmitAnswer } from '../smpp/index.ts';
+import { classify, type Answer } from '../smpp/index.ts';
 import { type ClaimWish, writeClaims } from './claims.ts';
 import type { Encoder } from './encoder.ts';
 import type { Holder } from './hold.ts';
@@ -160,7 +160,7 @@ export class Sender {
   }
 
   /** How one submit_sm ended. */
-  answered(sent: Sent, answer: SubmitAnswer): void {
+  answered(sent: Sent, answer: Answer): void {
     const { item, segment } = sent;
     const now = this.#o.clock.now();
     item.inFlight--;

@@ -34,6 +34,7 @@ interface OpenChunk {
 }
 
 interface OpenDelivery {
+  day: string;
   id: number;
   alert: string;
   body: number;
@@ -121,7 +122,7 @@ export class Sweeper {
       const open = await this.#unclaimed(tx, chunk);
       const ends = open.filter((d) => d.cancelled || d.expires_at - now < this.#o.lanes[lane].minRemainingMs);
       const state = (d: OpenDelivery): FinalCode => (d.cancelled ? FINAL.cancelled : FINAL.expired);
-      await this.#writeFinals(tx, entry, parts, chunk.day, ends, state, now);
+      await this.#writeFinals(tx, entry, parts, ends, state, now);
       const rest = open.length - ends.length;
       if (rest === 0) {
         await boss.complete(queueName(this.#o.routeName(chunk.route), lane), chunk.job, {}, { includeQueued: true, db: bossTx(tx) });
@@ -141,7 +142,7 @@ export class Sweeper {
         ? ['d.id >= $2 AND d.id < $3', [chunk.day, chunk.first_delivery + chunk.claimed_to, chunk.first_delivery + chunk.deliveries]]
         : ['d.id = ANY($2::bigint[])', [chunk.day, chunk.delivery_ids.slice(chunk.claimed_to)]];
     return await tx.query<OpenDelivery>(
-      `SELECT d.id, d.alert, d.body, d.expires_at, a.secret, (a.recipients <> 1 OR cardinality(a.lists) > 0) AS counted,
+      `SELECT d.day, d.id, d.alert, d.body, d.expires_at, a.secret, (a.recipients <> 1 OR cardinality(a.lists) > 0) AS counted,
               EXISTS (SELECT 1 FROM alert_cancel x WHERE x.day = d.day AND x.alert = d.alert) AS cancelled
        FROM delivery d JOIN alert a ON a.day = d.day AND a.id = d.alert
        WHERE d.day = $1::date AND ${where}
@@ -152,7 +153,7 @@ export class Sweeper {
 
   /** Deliveries whose validity and grace are over without a final state: `unknown` if they were submitted, else `expired`. */
   async #unknownByGrace(): Promise<void> {
-    const { pool, writer, clock } = this.#o;
+    const { writer, clock } = this.#o;
     const now = clock.now();
     for (const [lane, policy] of Object.entries(this.#o.lanes) as [LaneName, LanePolicy][]) {
       const name = `unknown.${lane}`;
@@ -164,7 +165,7 @@ export class Sweeper {
             `INSERT INTO sweep AS s (name, upto) VALUES ($1, 0) ON CONFLICT (name) DO UPDATE SET upto = s.upto RETURNING upto`,
             [name],
           );
-          const rows = await tx.query<OpenDelivery & { day: string; submitted: boolean }>(
+          const rows = await tx.query<OpenDelivery & { submitted: boolean }>(
             `SELECT d.day, d.id, d.alert, d.body, d.expires_at, a.secret, false AS cancelled,
                     (a.recipients <> 1 OR cardinality(a.lists) > 0) AS counted,
                     EXISTS (SELECT 1 FROM submission s WHERE s.day = d.day AND s.delivery = d.id) AS submitted
@@ -175,10 +176,8 @@ export class Sweeper {
              LIMIT $4`,
             [this.#o.laneId(lane), mark?.upto ?? 0, upto, DELIVERIES_PER_STEP],
           );
-          for (const [day, ofDay] of Map.groupBy(rows, (row) => row.day)) {
-            const submitted = new Set(ofDay.filter((row) => row.submitted).map((row) => row.id));
-            await this.#writeFinals(tx, entry, parts, day, ofDay, (d) => (submitted.has(d.id) ? FINAL.unknown : FINAL.expired), now);
-          }
+          const submitted = new Set(rows.filter((row) => row.submitted).map((row) => row.id));
+          await this.#writeFinals(tx, entry, parts, rows, (d) => (submitted.has(d.id) ? FINAL.unknown : FINAL.expired), now);
           const full = rows.length === DELIVERIES_PER_STEP;
           // The mark stays a minute behind, for alerts whose last chunk was still open.
           if (!full) await tx.query('UPDATE sweep SET upto = greatest(upto, $2) WHERE name = $1', [name, upto - 60_000]);
@@ -186,23 +185,21 @@ export class Sweeper {
         });
       }
     }
-    void pool;
   }
 
   async #writeFinals(
     tx: Tx,
     entry: number,
     parts: Part[],
-    day: string,
     ends: readonly OpenDelivery[],
     stateOf: (delivery: OpenDelivery) => FinalCode,
     now: EpochMs,
   ): Promise<void> {
     if (ends.length === 0) return;
     const byId = new Map(ends.map((end) => [end.id, end]));
-    const rows: FinalStateRow[] = ends.map((end) => ({ day, delivery: end.id, state: stateOf(end), cause: 'swept', at: now }));
-    const { inserted, part } = await insertFacts(tx, finalState, rows, entry, { onConflict: 'ignore' });
-    if (part !== null) parts.push(part);
+    const rows: FinalStateRow[] = ends.map((end) => ({ day: end.day, delivery: end.id, state: stateOf(end), cause: 'swept', at: now }));
+    const { inserted, parts: finalParts } = await insertFacts(tx, finalState, rows, entry, { onConflict: 'ignore' });
+    parts.push(...finalParts);
     const fresh = inserted.map((row) => byId.get(row.delivery)).filter((end) => end !== undefined);
     const secrets = fresh.filter((end) => end.secret).map((end) => end.body);
     if (secrets.length > 0) await tx.query('DELETE FROM body WHERE id = ANY($1::bigint[])', [secrets]);
@@ -212,6 +209,7 @@ export class Sweeper {
       tx,
       entry,
       [...byAlert].map(([alert, members]) => {
+        const day = members[0]?.day as string;
         const delta = { day, alert, submitted: 0, delivered: 0, failed: 0, expired: 0, cancelled: 0, suppressed: 0, unknown: 0 };
         for (const member of members) {
           const name = FINAL_STATES[stateOf(member)];

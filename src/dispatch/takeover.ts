@@ -128,11 +128,8 @@ async function settleChunk(options: TakeoverOptions, chunk: LeftChunk): Promise<
         });
       }
     }
-    const keep = (part: Part | null): void => {
-      if (part !== null) parts.push(part);
-    };
     if (unanswered.length > 0) {
-      keep((await insertFacts(tx, submission, unanswered, entry, { onConflict: 'ignore' })).part);
+      parts.push(...(await insertFacts(tx, submission, unanswered, entry, { onConflict: 'ignore' })).parts);
     }
     const resend = policy.inDoubt === 'resend' && !chunk.possible_duplicate;
     if (doubts.length > 0 && !resend) {
@@ -143,8 +140,8 @@ async function settleChunk(options: TakeoverOptions, chunk: LeftChunk): Promise<
         cause: 'in-doubt',
         at: now,
       }));
-      const { inserted, part } = await insertFacts(tx, finalState, finals, entry, { onConflict: 'ignore' });
-      keep(part);
+      const { inserted, parts: finalParts } = await insertFacts(tx, finalState, finals, entry, { onConflict: 'ignore' });
+      parts.push(...finalParts);
       const fresh = new Set(inserted.map((row) => row.delivery));
       await countUnknown(tx, entry, chunk.day, doubts.filter((doubt) => doubt.counted && fresh.has(doubt.delivery)));
     }

@@ -12,6 +12,8 @@ export interface HeldChunk {
   job: { id: string; retryCount: number };
   attempt: number;
   possibleDuplicate: boolean;
+  /** With a carrier that holds work for later: when to deliver. */
+  notBefore: EpochMs | null;
   /** Number of positions. */
   size: number;
   /** Positions below this are claimed. */

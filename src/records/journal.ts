@@ -159,9 +159,6 @@ export class Journal<Extra> {
 
   async #apply(tx: Tx, entry: number, batch: JournalOp<Extra>[]): Promise<{ value: undefined; parts: Part[] }> {
     const parts: Part[] = [];
-    const keep = (part: Part | null): void => {
-      if (part !== null) parts.push(part);
-    };
     const submissions: SubmissionRow[] = [];
     const releases: ReleaseRow[] = [];
     const receipts: ReceiptRow[] = [];
@@ -184,14 +181,14 @@ export class Journal<Extra> {
       if (op.extra !== undefined) extras.push(op.extra);
     }
     const ignore = { onConflict: 'ignore' } as const;
-    if (submissions.length > 0) keep((await insertFacts(tx, submission, submissions, entry, ignore)).part);
-    if (releases.length > 0) keep((await insertFacts(tx, release, releases, entry, ignore)).part);
-    if (receipts.length > 0) keep((await insertFacts(tx, receipt, receipts, entry, ignore)).part);
-    if (unmatched.length > 0) keep((await insertFacts(tx, unmatchedReceipt, unmatched, entry, ignore)).part);
+    if (submissions.length > 0) parts.push(...(await insertFacts(tx, submission, submissions, entry, ignore)).parts);
+    if (releases.length > 0) parts.push(...(await insertFacts(tx, release, releases, entry, ignore)).parts);
+    if (receipts.length > 0) parts.push(...(await insertFacts(tx, receipt, receipts, entry, ignore)).parts);
+    if (unmatched.length > 0) parts.push(...(await insertFacts(tx, unmatchedReceipt, unmatched, entry, ignore)).parts);
     if (finals.size > 0) {
       const rows = [...finals.values()].map((op) => op.final as FinalStateRow);
-      const { inserted, part } = await insertFacts(tx, finalState, rows, entry, ignore);
-      keep(part);
+      const { inserted, parts: finalParts } = await insertFacts(tx, finalState, rows, entry, ignore);
+      parts.push(...finalParts);
       const secrets: number[] = [];
       for (const row of inserted) {
         const op = finals.get(`${row.day}/${row.delivery}`);

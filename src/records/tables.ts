@@ -31,10 +31,11 @@ export const delivery = defineFactTable<DeliveryRow>({
     route: 'int',
     chunk: 'int',
     body: 'int',
-    reference: 'text',
+    reference: 'text?',
     expiresAt: 'int',
     createdAt: 'int',
   },
+  partitioned: true,
   key: ['day', 'id'],
   scope: 'chunk',
 });
@@ -65,6 +66,7 @@ export const claim = defineFactTable<ClaimRow>({
     deliveries: 'ints',
     at: 'int',
   },
+  partitioned: true,
   key: ['day', 'chunk', 'fromPosition'],
 });
 
@@ -90,9 +92,10 @@ export const release = defineFactTable<ReleaseRow>({
     segment: 'int',
     bind: 'int',
     reason: 'text',
-    status: 'int',
+    status: 'int?',
     at: 'int',
   },
+  partitioned: true,
   key: ['day', 'delivery', 'id'],
 });
 
@@ -123,12 +126,13 @@ export const submission = defineFactTable<SubmissionRow>({
     segments: 'int',
     bind: 'int',
     outcome: 'int',
-    status: 'int',
-    messageId: 'text',
+    status: 'int?',
+    messageId: 'text?',
     possibleDuplicate: 'bool',
     sentAt: 'int',
-    answeredAt: 'int',
+    answeredAt: 'int?',
   },
+  partitioned: true,
   key: ['day', 'delivery', 'attempt', 'segment'],
 });
 
@@ -155,10 +159,11 @@ export const receipt = defineFactTable<ReceiptRow>({
     segment: 'int',
     bind: 'int',
     state: 'int',
-    error: 'text',
+    error: 'text?',
     duplicate: 'bool',
     receivedAt: 'int',
   },
+  partitioned: true,
   key: ['day', 'delivery', 'id'],
 });
 
@@ -179,9 +184,10 @@ export const unmatchedReceipt = defineFactTable<UnmatchedReceiptRow>({
     bind: 'int',
     messageId: 'text',
     state: 'int',
-    error: 'text',
+    error: 'text?',
     receivedAt: 'int',
   },
+  partitioned: true,
   key: ['day', 'id'],
 });
 
@@ -195,7 +201,8 @@ export interface FinalStateRow {
 }
 export const finalState = defineFactTable<FinalStateRow>({
   table: 'final_state',
-  columns: { day: 'date', delivery: 'int', state: 'int', cause: 'text', at: 'int' },
+  columns: { day: 'date', delivery: 'int', state: 'int', cause: 'text?', at: 'int' },
+  partitioned: true,
   key: ['day', 'delivery'],
 });
 
