@@ -52,6 +52,8 @@ export interface SenderOptions {
   mayOwn: () => boolean;
   onTrouble: (error: unknown) => void;
   onRoom: (lane: LaneName) => void;
+  /** The index now knows this message id: a receipt may be waiting for it. */
+  onTracked: (messageId: string) => void;
   onSent?: (lane: LaneName, sent: Sent) => void;
 }
 
@@ -468,6 +470,7 @@ export class Sender {
       if (item.parts.length > 1) this.#tracks.set(item, track);
     }
     this.#o.receipts.add(this.#o.bind.id, messageId, { track, attempt: item.chunk.attempt, segment: sent.segment });
+    this.#o.onTracked(messageId);
   }
 
   #putBack(item: Item): void {
