@@ -1,0 +1,331 @@
+/**
+ * One connection to the SMSC: bytes in, PDUs out.
+ *
+ * | state    | meaning                              | leaves for                                                   |
+ * |----------|--------------------------------------|--------------------------------------------------------------|
+ * | `open`   | connected, not bound                 | `bound` (bind taken); `closed` (no bind in time, not SMPP)   |
+ * | `bound`  | takes submit_sm, brings deliver_sm   | `closed` (unbind, cut, silence, not SMPP, the peer is gone)  |
+ * | `closed` | the socket is destroyed or ending    | –                                                            |
+ *
+ * What one read brings is answered with one write. All PDUs of a read bear the time at which it was read.
+ */
+import type { Socket } from 'node:net';
+import {
+  Command,
+  encodeHeader,
+  FrameError,
+  Framer,
+  HEADER_LENGTH,
+  nextSequence,
+  RESPONSE_BIT,
+  Status,
+  writeUint32,
+} from '../smpp/index.ts';
+import type { AccountSession, SmscAccount } from './account.ts';
+import { Fifo } from './fifo.ts';
+import { encodeReceipt } from './receipt-pdu.ts';
+import type { Receipt } from './receipts.ts';
+import type { SmscClock } from './time.ts';
+
+export interface SessionHost {
+  readonly clock: SmscClock;
+  readonly bindTimeoutMs: number;
+  readonly enquireLinkMs: number;
+  /** Whether log or ledger can't keep up: sessions stop reading until `resume`. */
+  readonly congested: boolean;
+  account(systemId: string): SmscAccount | undefined;
+  /** At the end of each read: time for log and timers to look. */
+  settled(session: SmscSession): void;
+  ended(session: SmscSession, reason: EndReason): void;
+}
+
+export type EndReason = 'unbind' | 'cut' | 'closed' | 'foreign' | 'no-bind' | 'silent' | 'stopped';
+
+/** deliver_sm wait while this much is unsent; submit_sm are not read while four times as much is. */
+const backlogBytes = 1024 * 1024;
+/** Answers that the fault `slowMs` holds up: beyond that, the session is not read. */
+const laterMax = 100_000;
+/** How long an ended connection may take to hand over its last bytes. */
+const lingerMs = 500;
+const smscSystemId = Buffer.from('tocsin-smsc\0', 'latin1');
+/** sc_interface_version = 3.4 (SMPP 3.4 §5.3.2.25). */
+const interfaceVersion = Buffer.from([0x02, 0x10, 0x00, 0x01, 0x34]);
+
+export class SmscSession implements AccountSession {
+  readonly number: number;
+  readonly unanswered = new Map<number, Receipt>();
+  account: SmscAccount | null = null;
+  /** Bound as transceiver or receiver. */
+  receives = false;
+  readonly #host: SessionHost;
+  readonly #socket: Socket;
+  readonly #framer: Framer;
+  readonly #openedUs: number;
+  #state: 'open' | 'bound' | 'closed' = 'open';
+  #submits = false;
+  #sequence = 0;
+  #nowUs = 0;
+  #nowMs = 0;
+  #out: Buffer[] = [];
+  #flushing = false;
+  readonly #later = new Fifo<{ dueUs: number; pdu: Buffer }>();
+  #heardUs: number;
+  #enquired = false;
+
+  constructor(number: number, socket: Socket, host: SessionHost) {
+    this.number = number;
+    this.#socket = socket;
+    this.#host = host;
+    this.#openedUs = host.clock.monotonicUs();
+    this.#heardUs = this.#openedUs;
+    this.#framer = new Framer((buffer, offset, length, command, status, sequence) =>
+      this.#onPdu(buffer, offset, length, command, status, sequence),
+    );
+    socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+    socket.on('drain', () => this.#onDrain());
+    // 'close' follows; what went wrong with a peer's connection is the peer's affair.
+    socket.on('error', () => {});
+    socket.on('end', () => this.end('closed'));
+    socket.on('close', () => this.end('closed'));
+    if (host.congested) socket.pause();
+  }
+
+  get open(): boolean {
+    return this.#state !== 'closed';
+  }
+
+  get deliverable(): boolean {
+    return (
+      this.#state === 'bound' &&
+      this.receives &&
+      this.account?.faults.silent !== 'all' &&
+      this.#socket.writableLength < backlogBytes
+    );
+  }
+
+  /** When `tick` has something to do next because of an answer held up, monotonic microseconds. */
+  get nextUs(): number {
+    return this.#later.peek()?.dueUs ?? Number.POSITIVE_INFINITY;
+  }
+
+  deliver(receipt: Receipt): number {
+    const sequence = this.#takeSequence();
+    const form = this.account?.options.receipts.form ?? 'both';
+    this.write(encodeReceipt(sequence, receipt, form, this.#host.clock.epochMs()));
+    return sequence;
+  }
+
+  /** Queues a PDU; all that is queued within one turn leaves in one write. */
+  write(pdu: Buffer): void {
+    if (this.#state === 'closed') return;
+    this.#out.push(pdu);
+    if (this.#flushing) return;
+    this.#flushing = true;
+    setImmediate(() => this.flush());
+  }
+
+  /** Writes a PDU at `dueUs`, after those that were held up before it. */
+  writeLater(pdu: Buffer, dueUs: number): void {
+    this.#later.push({ dueUs, pdu });
+    if (this.#later.length >= laterMax) this.#socket.pause();
+  }
+
+  flush(): void {
+    this.#flushing = false;
+    const out = this.#out;
+    if (out.length === 0 || !this.#socket.writable) return;
+    this.#out = [];
+    this.#socket.write(out.length === 1 ? out[0]! : Buffer.concat(out));
+    if (this.#socket.writableLength > 4 * backlogBytes) this.#socket.pause();
+  }
+
+  /** Sends the answers whose time has come. */
+  tick(nowUs: number): void {
+    for (let head = this.#later.peek(); head !== undefined && head.dueUs <= nowUs; head = this.#later.peek()) {
+      this.#later.shift();
+      if (this.account?.faults.silent === 'all') continue;
+      this.write(head.pdu);
+    }
+    this.resume();
+  }
+
+  /** Once a second or so: binds that don't come, links that went quiet. */
+  supervise(nowUs: number): void {
+    if (this.#state === 'closed') return;
+    if (this.#state === 'open') {
+      if (nowUs - this.#openedUs > this.#host.bindTimeoutMs * 1000) this.end('no-bind');
+      return;
+    }
+    const quietMs = (nowUs - this.#heardUs) / 1000;
+    if (quietMs > 2 * this.#host.enquireLinkMs) {
+      this.end('silent');
+    } else if (quietMs > this.#host.enquireLinkMs && !this.#enquired && this.account?.faults.silent !== 'all') {
+      this.#enquired = true;
+      this.write(encodeHeader(Command.enquireLink, Status.ok, this.#takeSequence()));
+    }
+  }
+
+  /** Reads on, when nothing stands against it. */
+  resume(): void {
+    if (!this.#socket.isPaused() || this.#state === 'closed') return;
+    if (this.#host.congested || this.#later.length >= laterMax || this.#socket.writableLength > backlogBytes) return;
+    this.#socket.resume();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  /** Ends the connection as a failing network does, with a reset; what was answered before is written first. */
+  cut(): void {
+    this.flush();
+    this.end('cut');
+  }
+
+  /** Asks the peer to go (SMPP 3.4 §4.2); it ends the connection with its answer. */
+  unbind(): void {
+    this.write(encodeHeader(Command.unbind, Status.ok, this.#takeSequence()));
+  }
+
+  end(reason: EndReason): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#framer.stop();
+    this.#later.clear();
+    if (reason === 'cut') {
+      this.#socket.resetAndDestroy();
+    } else {
+      this.flush();
+      this.#socket.destroySoon();
+    }
+    // A peer that does not read must not keep the socket for ever.
+    setTimeout(() => this.#socket.destroy(), lingerMs).unref();
+    this.account?.detach(this, this.#host.clock.monotonicUs());
+    this.#host.ended(this, reason);
+  }
+
+  #onData(chunk: Buffer): void {
+    // First of all, the time: whatever comes after must not make these bytes look later than they were.
+    this.#nowUs = this.#host.clock.monotonicUs();
+    this.#nowMs = this.#host.clock.epochMs();
+    this.#heardUs = this.#nowUs;
+    this.#enquired = false;
+    this.#flushing = true;
+    try {
+      this.#framer.push(chunk);
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.end('foreign');
+    }
+    this.flush();
+    this.#host.settled(this);
+  }
+
+  #onDrain(): void {
+    this.account?.receipts.pump(this.#host.clock.monotonicUs());
+    this.resume();
+  }
+
+  #onPdu(buffer: Buffer, offset: number, length: number, command: number, status: number, sequence: number): void {
+    const account = this.account;
+    switch (command) {
+      case Command.submitSm:
+        if (account === null || !this.#submits) this.#answer(command, Status.invalidBindStatus, sequence);
+        else account.submit(this, buffer, offset, length, sequence, this.#nowMs, this.#nowUs);
+        return;
+      case Command.deliverSmResp:
+        account?.receipts.answered(this, sequence, status, this.#nowUs);
+        return;
+      case Command.enquireLink:
+        this.#answer(command, Status.ok, sequence);
+        return;
+      case Command.enquireLinkResp:
+        return;
+      case Command.bindReceiver:
+      case Command.bindTransmitter:
+      case Command.bindTransceiver:
+        this.#bind(buffer, offset, length, command, sequence);
+        return;
+      case Command.unbind:
+        this.#answer(command, Status.ok, sequence);
+        if (account?.faults.silent !== 'all') this.end('unbind');
+        return;
+      case Command.unbindResp:
+        this.end('unbind');
+        return;
+      case Command.genericNack:
+        // The peer could not read a deliver_sm: as good as refused for good.
+        account?.receipts.answered(this, sequence, Status.receiverPermanent, this.#nowUs);
+        return;
+      default:
+        if (command < RESPONSE_BIT) this.#answer(Command.genericNack, Status.invalidCommandId, sequence);
+    }
+  }
+
+  #answer(command: number, status: number, sequence: number): void {
+    if (this.account?.faults.silent === 'all') {
+      this.account.stats.fired.silent += 1;
+      return;
+    }
+    this.write(encodeHeader((command | RESPONSE_BIT) >>> 0, status, sequence));
+  }
+
+  #bind(buffer: Buffer, offset: number, length: number, command: number, sequence: number): void {
+    if (this.#state === 'bound') {
+      this.#answer(command, Status.alreadyBound, sequence);
+      return;
+    }
+    const strings = readStrings(buffer, offset + HEADER_LENGTH, offset + length, 2);
+    if (strings === null) {
+      this.#answer(command, Status.invalidCommandLength, sequence);
+      return;
+    }
+    const account = this.#host.account(strings[0]!);
+    if (account === undefined) {
+      this.#answer(command, Status.invalidSystemId, sequence);
+      return;
+    }
+    if (account.faults.silent === 'all') {
+      // A frozen SMSC: its kernel takes the connection, and nobody speaks.
+      account.stats.fired.silent += 1;
+      return;
+    }
+    const status = account.bindStatus(strings[1]!);
+    if (status !== Status.ok) {
+      this.#answer(command, status, sequence);
+      return;
+    }
+    this.write(bindResponse(command, sequence));
+    this.#state = 'bound';
+    this.account = account;
+    this.#submits = command !== Command.bindReceiver;
+    this.receives = command !== Command.bindTransmitter;
+    account.attach(this, this.#nowUs);
+  }
+
+  #takeSequence(): number {
+    this.#sequence = nextSequence(this.#sequence);
+    return this.#sequence;
+  }
+}
+
+function bindResponse(command: number, sequence: number): Buffer {
+  const pdu = Buffer.concat([Buffer.alloc(HEADER_LENGTH), smscSystemId, interfaceVersion]);
+  writeUint32(pdu, 0, pdu.length);
+  writeUint32(pdu, 4, (command | RESPONSE_BIT) >>> 0);
+  writeUint32(pdu, 12, sequence);
+  return pdu;
+}
+
+/** The first C-octet strings of a body; null when one of them does not end. */
+function readStrings(buffer: Buffer, start: number, end: number, count: number): string[] | null {
+  const strings: string[] = [];
+  for (let at = start; strings.length < count; ) {
+    const nul = buffer.indexOf(0, at);
+    if (nul < 0 || nul >= end) return null;
+    strings.push(buffer.toString('latin1', at, nul));
+    at = nul + 1;
+  }
+  return strings;
+}
