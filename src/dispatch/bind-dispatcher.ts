@@ -105,7 +105,6 @@ export class BindDispatcher {
   #holder: Holder | null = null;
   #downSince: number | null;
   #stopping = false;
-  #fetches = 0;
 
   constructor(options: BindDispatcherOptions) {
     this.#o = options;
@@ -136,7 +135,7 @@ export class BindDispatcher {
       onTrouble: (error) => this.#trouble('receipts', error),
     });
     this.#wire = options.connect({
-      onAnswer: (sent, answer) => this.#senderOf(sent)?.answered(sent, answer),
+      onAnswer: (sent, answer) => sent.owner.answered(sent, answer),
       onIncoming: (incoming) => this.#onIncoming(incoming),
       onRoom: () => this.#sender?.kick(),
       onUp: () => this.#onUp(),
@@ -200,11 +199,6 @@ export class BindDispatcher {
     await this.#lease.release().catch((error: unknown) => this.#trouble('lease', error));
   }
 
-  /** Answers belong to the sender that sent; one that lost the lease still writes what is true. */
-  #senderOf(_sent: Sent): Sender | null {
-    return this.#sender;
-  }
-
   async #onWon(fence: number): Promise<void> {
     const holder = { process: this.#o.process, bind: this.#o.bind.id, fence };
     const { log } = this.#o;
@@ -251,7 +245,7 @@ export class BindDispatcher {
 
   #onLost(): void {
     this.#o.log.error({ bind: this.name }, 'lost the lease of the bind: nothing more is sent until it is won again');
-    this.#sender?.stop();
+    this.#sender?.lose();
     this.#sender = null;
     this.#holder = null;
     this.#texts.clear();
@@ -343,7 +337,6 @@ export class BindDispatcher {
     const jobs = Math.max(1, Math.min(JOBS_PER_FETCH, Math.floor(room / feed.jobSize)));
     const { pools, boss } = this.#o;
     const taken = await takeChunks(pools.dispatch, boss, holder, feed.queue, feed.route, feed.lane, jobs);
-    this.#fetches++;
     if (taken.length < jobs) feed.dry = true;
     for (const one of taken) {
       feed.jobSize = Math.max(1, feed.jobSize * 0.7 + one.chunk.size * 0.3);

@@ -30,6 +30,8 @@ export interface Wire {
 
 /** One submit_sm that left. */
 export interface Sent {
+  /** Who sent it, and hears how it ended, also after it lost the bind. */
+  owner: Sender;
   item: Item;
   segment: number;
   at: number;
@@ -87,7 +89,7 @@ export class Sender {
   #sendTimer: NodeJS.Timeout | null = null;
   #turnQueued = false;
   readonly #tick: NodeJS.Timeout;
-  #state: 'running' | 'draining' | 'stopped' = 'running';
+  #state: 'running' | 'draining' | 'stopped' | 'lost' = 'running';
 
   constructor(options: SenderOptions) {
     this.#o = options;
@@ -126,7 +128,7 @@ export class Sender {
 
   /** Something changed: room in the window, a claim, a new chunk. */
   kick(): void {
-    if (this.#turnQueued || this.#state === 'stopped') return;
+    if (this.#turnQueued || this.#over) return;
     this.#turnQueued = true;
     setImmediate(() => {
       this.#turnQueued = false;
@@ -161,6 +163,21 @@ export class Sender {
     return [...this.#held].filter((chunk) => !chunk.done && chunk.claimedTo < chunk.size);
   }
 
+  /**
+   * The lease is gone. Nothing is released or tried again from here: the next holder finds the claims and decides.
+   * Answers that still come are written down, because they are true.
+   */
+  lose(): void {
+    this.#state = 'lost';
+    clearInterval(this.#tick);
+    if (this.#sendTimer !== null) clearTimeout(this.#sendTimer);
+    for (const lane of LANES_BY_URGENCY) this.#ready[lane].length = 0;
+  }
+
+  get #over(): boolean {
+    return this.#state === 'stopped' || this.#state === 'lost';
+  }
+
   /** How one submit_sm ended. */
   answered(sent: Sent, answer: Answer): void {
     const { item, segment } = sent;
@@ -176,6 +193,7 @@ export class Sender {
           this.#throttle.pause(this.#o.clock.monotonic() + THROTTLED_REST_MS);
           this.#journal(item, { release: this.#releaseRow(item, segment, 'throttled', answer.status) });
           item.toSend.unshift(segment);
+          if (this.#over) return;
           if (item.toSend.length === 1 || !this.#ready[item.chunk.lane].includes(item)) this.#putBack(item);
           return;
         case 'ok':
@@ -196,12 +214,12 @@ export class Sender {
           kind satisfies never;
       }
     }
-    if (item.inFlight === 0 && item.toSend.length === 0) this.#attemptOver(item);
+    if (this.#state !== 'lost' && item.inFlight === 0 && item.toSend.length === 0) this.#attemptOver(item);
     this.kick();
   }
 
   #turn(): void {
-    if (this.#state === 'stopped') return;
+    if (this.#over) return;
     this.#send();
     if (this.#state === 'running') this.#claim();
   }
@@ -234,7 +252,7 @@ export class Sender {
         this.#withdrawClaimed(item, FINAL.expired, 'expired');
         continue;
       }
-      const sent: Sent = { item, segment, at: now };
+      const sent: Sent = { owner: this, item, segment, at: now };
       item.inFlight++;
       if (!wire.submit(pdu, sent, lane === 'emergency')) {
         item.inFlight--;
@@ -555,7 +573,7 @@ export class Sender {
   }
 
   #onTick(): void {
-    if (this.#state === 'stopped') return;
+    if (this.#over) return;
     const now = this.#o.clock.now();
     this.#withdraw((item) => item.expiresAt - now < this.#o.lanes[item.chunk.lane].minRemainingMs, FINAL.expired, 'expired');
     this.kick();

@@ -1,0 +1,162 @@
+/** All binds of this process, and what they share: the journal, the receipts' index, the sweeper, the wake-ups. */
+import type { PgBoss } from 'pg-boss';
+import { ChainWriter } from '../audit/index.ts';
+import { type Clock, type Database, IdAllocator } from '../platform/index.ts';
+import { LANES, type LaneName, type Names, type Policies } from '../policy/index.ts';
+import { Journal } from '../records/index.ts';
+import { BindDispatcher, type CarrierWire, type DispatchLog, type WireHandlers } from './bind-dispatcher.ts';
+import { createDispatchQueues, DISPATCH_CHANNEL } from './chunks.ts';
+import { applyExtras, IdStock } from './extras.ts';
+import type { TextSource } from './hold.ts';
+import { ReceiptIndex } from './receipts.ts';
+import type { Sent } from './sender.ts';
+import { Sweeper } from './sweeper.ts';
+import type { DispatchExtra } from './types.ts';
+
+/** Tells dispatch that an alert was cancelled; the payload is `day/alert`, or empty after a lost connection. */
+export const CANCEL_CHANNEL = 'tocsin_cancel';
+
+export interface DispatchOptions {
+  database: Database;
+  boss: PgBoss;
+  clock: Clock;
+  policies: Policies;
+  names: Names;
+  process: number;
+  texts: TextSource;
+  connect: (carrier: string, handlers: WireHandlers) => CarrierWire;
+  log: DispatchLog;
+  onSent?: (bind: string, lane: LaneName, sent: Sent) => void;
+}
+
+/** Message ids kept in memory; older ones are found in the database. */
+const RECEIPTS_IN_MEMORY = 200_000;
+const JOURNAL_WRITERS = 2;
+
+export class Dispatch {
+  readonly binds: readonly BindDispatcher[];
+  readonly journal: Journal<DispatchExtra>;
+  readonly #sweeper: Sweeper;
+  readonly #options: DispatchOptions;
+  readonly #listeners: { close(): Promise<void> }[] = [];
+
+  private constructor(
+    options: DispatchOptions,
+    binds: BindDispatcher[],
+    journal: Journal<DispatchExtra>,
+    sweeper: Sweeper,
+  ) {
+    this.#options = options;
+    this.binds = binds;
+    this.journal = journal;
+    this.#sweeper = sweeper;
+  }
+
+  static async start(options: DispatchOptions): Promise<Dispatch> {
+    const { database, boss, clock, policies, names, log } = options;
+    const { pools } = database;
+    const routes = policies.routing.routes;
+    await createDispatchQueues(boss, [...new Set(routes.map((route) => route.name))], [...LANES]);
+    const trouble = (what: string) => (error: unknown) => log.error({ what, err: error }, 'the database did not do what dispatch asked');
+    const ids = new IdAllocator(pools.dispatch);
+    const idStock = await IdStock.open(ids, trouble('ids'));
+    const open = (room: string, pool = pools.control) => ChainWriter.open(pool, clock, options.process, room);
+    const writers = [];
+    for (let n = 0; n < JOURNAL_WRITERS; n++) writers.push(await open('journal', pools.journal));
+    const journal = new Journal<DispatchExtra>({
+      writers,
+      applyExtras: applyExtras({
+        boss,
+        clock,
+        laneId: (lane) => names.laneId(lane),
+        routeId: (route) => names.routeId(route),
+      }),
+      onRefused: trouble('journal refused a row'),
+      onTrouble: trouble('journal'),
+      monotonic: () => clock.monotonic(),
+    });
+    const lookups = {
+      laneName: (id: number) => names.laneName(id),
+      routeName: (id: number) => names.routeName(id),
+      laneId: (lane: LaneName) => names.laneId(lane),
+    };
+    const receipts = new ReceiptIndex(RECEIPTS_IN_MEMORY);
+    const binds: BindDispatcher[] = [];
+    for (const [name, carrier] of Object.entries(policies.carriers)) {
+      const serves = routes.filter((route) => route.binds.includes(name));
+      binds.push(
+        new BindDispatcher({
+          bind: { id: names.bindId(name), name },
+          carrier,
+          lanes: policies.lanes,
+          routes: serves.map((route) => ({ name: route.name, lanes: route.lanes ?? LANES })),
+          process: options.process,
+          clock,
+          pools: { dispatch: pools.dispatch, control: pools.control, reader: pools.reader },
+          boss,
+          ids,
+          idStock,
+          journal,
+          claimWriter: await open(`claims ${name}`, pools.dispatch),
+          takeoverWriter: await open(`takeover ${name}`),
+          texts: options.texts,
+          receipts,
+          ...lookups,
+          connect: (handlers) => options.connect(name, handlers),
+          log,
+          ...(options.onSent === undefined
+            ? {}
+            : { onSent: (lane: LaneName, sent: Sent) => options.onSent?.(name, lane, sent) }),
+        }),
+      );
+    }
+    const sweeper = new Sweeper({
+      pool: pools.control,
+      writer: await open('sweeper'),
+      boss,
+      clock,
+      ...lookups,
+      lanes: policies.lanes,
+      onTrouble: trouble('sweeper'),
+    });
+    const dispatch = new Dispatch(options, binds, journal, sweeper);
+    dispatch.#listeners.push(
+      await database.listen(DISPATCH_CHANNEL, (payload) => {
+        const queues = payload === '' ? null : new Set(payload.split(','));
+        for (const bind of binds) bind.wake(queues);
+      }),
+      await database.listen(CANCEL_CHANNEL, (payload) => void dispatch.#onCancel(payload)),
+    );
+    for (const bind of binds) bind.start();
+    sweeper.start();
+    return dispatch;
+  }
+
+  /** Names of binds without a session. */
+  get bindsDown(): string[] {
+    return this.binds.filter((bind) => !bind.up).map((bind) => bind.name);
+  }
+
+  /** Stops taking work, lets claimed work out, writes everything down, gives the leases back. Bounded by `timeoutMs`. */
+  async stop(timeoutMs: number): Promise<void> {
+    for (const listener of this.#listeners) await listener.close();
+    await this.#sweeper.stop();
+    const share = timeoutMs / 3;
+    await Promise.all(this.binds.map((bind) => bind.drain(share)));
+    if (!(await this.journal.drain(share))) {
+      this.#options.log.error({ operations: this.journal.backlog }, 'the journal could not be written before the end: what is open is in doubt');
+    }
+    await Promise.all(this.binds.map((bind) => bind.release()));
+  }
+
+  async #onCancel(payload: string): Promise<void> {
+    const [day, alert] = payload.split('/');
+    if (day === undefined || alert === undefined) return;
+    for (const bind of this.binds) bind.cancel(new Set([alert]));
+    try {
+      await this.#sweeper.cancelled(day, alert);
+    } catch (error) {
+      this.#options.log.error({ what: 'cancel', err: error }, 'the database did not do what dispatch asked');
+    }
+  }
+}
