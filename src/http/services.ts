@@ -5,7 +5,7 @@
  * deliveries stand here because HTTP is their only reader so far (records' functions fit structurally).
  */
 import type { Principal } from '../access/index.ts';
-import type { AlertService } from '../alerts/types.ts';
+import type { AlertService } from '../alerts/index.ts';
 import type { ListService, Msisdn, RecipientService } from '../audience/index.ts';
 import type { EpochMs } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';

@@ -15,6 +15,7 @@ import {
   laneName,
   languageTag,
   listName,
+  matching,
   msisdn,
   reference,
   refuse,
@@ -34,14 +35,13 @@ export const TEXT_CHARS_MAX = 39_015;
 
 const text = z
   .string()
-  .min(1)
   .refine((value) => value.length <= TEXT_CHARS_MAX, rule('text-too-long', 'must fit into 255 segments'))
   .refine(
     (value) => value.isWellFormed() && !value.includes('\0'),
     rule('characters', 'must be well-formed Unicode without NUL'),
   )
   .refine((value) => value.trim() !== '', rule('blank', 'must hold more than spaces'))
-  .openapi({ maxLength: TEXT_CHARS_MAX, example: 'Your card ending 4242 was charged 12.50 EUR.' });
+  .openapi({ minLength: 1, maxLength: TEXT_CHARS_MAX, example: 'Your card ending 4242 was charged 12.50 EUR.' });
 
 const content = z
   .strictObject({
@@ -89,14 +89,11 @@ const target = z
   });
 
 /** What SMPP can carry as source address: 1–11 GSM characters with a letter, a short code, or an E.164 number. */
-const sender = z
-  .string()
-  .regex(
-    /^(?:(?=.*[A-Za-z])[A-Za-z0-9 ._&-]{1,11}|\d{3,8}|\+[1-9]\d{6,14})$/,
-    rule('sender', 'must be 1 to 11 letters and digits, a short code of 3 to 8 digits, or an E.164 number'),
-  )
-  .refine((value) => value === value.trim(), rule('sender', 'must not begin or end with a space'))
-  .openapi({ example: 'MyBank' });
+const sender = matching(
+  /^(?:(?=.*[A-Za-z])(?! )(?!.* $)[A-Za-z0-9 ._&-]{1,11}|\d{3,8}|\+[1-9]\d{6,14})$/,
+  'sender',
+  'must be 1 to 11 letters and digits, a short code of 3 to 8 digits, or an E.164 number',
+).openapi({ example: 'MyBank' });
 
 export const alertRequest = z
   .strictObject({

@@ -30,6 +30,14 @@ export function refuse(
   context.addIssue({ code: 'custom', params: { rule: name }, message, path: [...path] });
 }
 
+/** A string of one form. (zod's own `regex` check can carry no rule.) */
+export function matching(pattern: RegExp, name: string, message: string) {
+  return z
+    .string()
+    .refine((text) => pattern.test(text), rule(name, message))
+    .openapi({ pattern: pattern.source });
+}
+
 /** No control characters (PostgreSQL can hold no NUL, and the rest is never meant), no halves of surrogate pairs. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is refused
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
@@ -62,18 +70,17 @@ export const reference = z
   .refine(isPlain, rule('characters', 'must hold no control characters'))
   .openapi({ example: 'txn-20261124-000017' });
 
-export const listName = z
-  .string()
-  .regex(
-    /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
-    rule('list-name', 'must be 1 to 64 letters, digits, dots, dashes, underscores'),
-  )
-  .openapi({ example: 'city-centre' });
+export const listName = matching(
+  /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+  'list-name',
+  'must be 1 to 64 letters, digits, dots, dashes, underscores',
+).openapi({ example: 'city-centre' });
 
-export const languageTag = z
-  .string()
-  .regex(/^[a-z]{2,3}$/, rule('language', 'must be a lower-case BCP 47 primary language tag'))
-  .openapi({ example: 'en' });
+export const languageTag = matching(
+  /^[a-z]{2,3}$/,
+  'language',
+  'must be a lower-case BCP 47 primary language tag',
+).openapi({ example: 'en' });
 
 /** Time of day and an offset are demanded: a bare date or local time would mean another instant on another machine. */
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/;
