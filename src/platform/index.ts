@@ -1,0 +1,20 @@
+/** What every room stands on: configuration, clock, database, queues of work, sealing, log, metrics, shutdown. */
+export { bossTx, openBoss } from './boss.ts';
+export { addDays, type Clock, DatabaseClock, type EpochMs, ManualClock, utcDay } from './clock.ts';
+export { type Config, type LogLevel, readConfig } from './config.ts';
+export {
+  type ConnectionTarget,
+  type Database,
+  openDatabase,
+  Pool,
+  type PoolName,
+  readDatabaseTime,
+  type Tx,
+} from './database.ts';
+export { ConfigError, StartError, TransactionFailed } from './errors.ts';
+export { IdAllocator, idBlockSize } from './ids.ts';
+export { createLog, type Log, safeError } from './log.ts';
+export { createMetrics, latencyBuckets, type Metrics } from './metrics.ts';
+export { type BodyClass, KeyGone, masterKey, type Sealed, type SealRequest, Vault } from './sealing.ts';
+export { Shutdown } from './shutdown.ts';
+export { describeTarget, parseDatabaseUrl } from './target.ts';

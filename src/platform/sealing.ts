@@ -1,0 +1,255 @@
+/**
+ * Texts at rest (DESIGN §5).
+ *
+ * A body is sealed with AES-256-GCM. `normal` bodies are under a data key of their organisation and month, wrapped by the
+ * master key outside the database. `secret` bodies (OTPs) are under an hourly key that lives only as a file in the
+ * keyring and is shredded within the hour after its last validity: an hourly key wrapped by a lasting one could be opened
+ * from archived WAL.
+ *
+ * sealed = version (1) ‖ nonce (12) ‖ AES-256-GCM(salt (32) ‖ text) ‖ tag (16), with the key's name as additional data.
+ * The salt of the commitment is inside, so that a six-digit code can't be guessed from its commitment once the key is gone.
+ */
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
+import { link, mkdir, open, readdir, readFile, stat, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { LRUCache } from 'lru-cache';
+import type { EpochMs } from './clock.ts';
+import { ConfigError, StartError } from './errors.ts';
+import type { Pool } from './pool.ts';
+
+export type BodyClass = 'normal' | 'secret';
+
+export interface Sealed {
+  keyRef: string;
+  sealed: Buffer;
+  /** HMAC-SHA-256(salt, text). */
+  commitment: Buffer;
+}
+
+export interface SealRequest {
+  organisation: number;
+  class: BodyClass;
+  text: string | Buffer;
+  /** When the text is no longer needed; decides the hour of a secret text's key. */
+  expiresAt: EpochMs;
+}
+
+/** The key that a body was sealed under is gone: the text can't be read any more, by anyone. */
+export class KeyGone extends Error {
+  override readonly name = 'KeyGone';
+}
+
+const version = 1;
+const nonceLength = 12;
+const saltLength = 32;
+const tagLength = 16;
+const hourMs = 3_600_000;
+
+export class Vault {
+  readonly #pool: Pool;
+  readonly #master: Buffer;
+  readonly #keyring: string;
+  readonly #dataKeys = new LRUCache<string, Promise<{ keyRef: string; key: Buffer }>>({ max: 10_000 });
+  readonly #byRef = new LRUCache<string, Promise<Buffer>>({ max: 10_000 });
+  readonly #epochKeys = new Map<string, Promise<Buffer>>();
+
+  constructor(options: { pool: Pool; masterKey: Buffer; keyring: string }) {
+    if (options.masterKey.length !== 32) throw new ConfigError('TOCSIN_MASTER_KEY', 'must be 32 octets in base64');
+    this.#pool = options.pool;
+    this.#master = options.masterKey;
+    this.#keyring = options.keyring;
+  }
+
+  async seal(request: SealRequest): Promise<Sealed> {
+    const { keyRef, key } =
+      request.class === 'secret'
+        ? { keyRef: `epoch:${hourOf(request.expiresAt)}`, key: await this.#epochKey(hourOf(request.expiresAt), true) }
+        : await this.#dataKey(request.organisation, monthOf(request.expiresAt));
+    const text = typeof request.text === 'string' ? Buffer.from(request.text, 'utf8') : request.text;
+    const salt = randomBytes(saltLength);
+    return {
+      keyRef,
+      sealed: encrypt(key, Buffer.concat([salt, text]), keyRef),
+      commitment: createHmac('sha256', salt).update(text).digest(),
+    };
+  }
+
+  /** @throws KeyGone when the key was shredded; Error when the blob was changed. */
+  async open(keyRef: string, sealed: Buffer): Promise<{ text: string; salt: Buffer }> {
+    const plain = decrypt(await this.#keyByRef(keyRef), sealed, keyRef);
+    return { salt: plain.subarray(0, saltLength), text: plain.toString('utf8', saltLength) };
+  }
+
+  /**
+   * HMAC of a request, to recognise a repeat. For a request with a secret text it is keyed by that text's hourly key, so
+   * that nobody can guess the text from it later. @returns null when that key is gone.
+   */
+  async fingerprint(data: string, keyRef: string | null): Promise<{ key: string; digest: Buffer } | null> {
+    const name = keyRef ?? 'master';
+    let base = this.#master;
+    if (keyRef !== null) {
+      try {
+        base = await this.#keyByRef(keyRef);
+      } catch (error) {
+        if (error instanceof KeyGone) return null;
+        throw error;
+      }
+    }
+    const key = Buffer.from(hkdfSync('sha256', base, '', 'tocsin request fingerprint', 32));
+    return { key: name, digest: createHmac('sha256', key).update(data).digest() };
+  }
+
+  /** The key reference that a secret text of this expiry is under; the key is made if it is missing. */
+  async secretKeyRef(expiresAt: EpochMs): Promise<string> {
+    await this.#epochKey(hourOf(expiresAt), true);
+    return `epoch:${hourOf(expiresAt)}`;
+  }
+
+  /** Overwrites and removes hourly keys whose hour ended at least an hour ago. Returns their hours. */
+  async shred(now: EpochMs): Promise<string[]> {
+    const gone: string[] = [];
+    for (const file of await readdir(this.#keyring).catch(() => [] as string[])) {
+      const match = /^(\d{4}-\d\d-\d\dT\d\d)\.key$/.exec(file);
+      const hour = match?.[1];
+      if (hour === undefined || now < Date.parse(`${hour}:00:00Z`) + 2 * hourMs) continue;
+      const path = join(this.#keyring, file);
+      const handle = await open(path, 'r+').catch(() => null);
+      if (handle !== null) {
+        try {
+          await handle.write(randomBytes(32), 0, 32, 0);
+          await handle.sync();
+        } finally {
+          await handle.close();
+        }
+      }
+      await unlink(path).catch(() => undefined);
+      this.#epochKeys.delete(hour);
+      gone.push(hour);
+    }
+    for (const hour of this.#epochKeys.keys()) {
+      if (now >= Date.parse(`${hour}:00:00Z`) + 2 * hourMs) this.#epochKeys.delete(hour);
+    }
+    return gone;
+  }
+
+  async #keyByRef(keyRef: string): Promise<Buffer> {
+    const hour = /^epoch:(.+)$/.exec(keyRef)?.[1];
+    if (hour !== undefined) return await this.#epochKey(hour, false);
+    const kept = this.#byRef.get(keyRef);
+    if (kept !== undefined) return await kept;
+    const read = this.#readDataKey(keyRef);
+    this.#byRef.set(keyRef, read);
+    read.catch(() => this.#byRef.delete(keyRef));
+    return await read;
+  }
+
+  async #readDataKey(keyRef: string): Promise<Buffer> {
+    const id = Number(/^dk:(\d+)$/.exec(keyRef)?.[1] ?? Number.NaN);
+    const rows = Number.isSafeInteger(id)
+      ? await this.#pool.query<{ wrapped: Buffer }>('SELECT wrapped FROM data_key WHERE id = $1', [id], { retries: 3 })
+      : [];
+    const row = rows[0];
+    if (row === undefined) throw new KeyGone(`no key ${keyRef}`);
+    return decrypt(this.#master, row.wrapped, 'data key');
+  }
+
+  async #dataKey(organisation: number, period: string): Promise<{ keyRef: string; key: Buffer }> {
+    const name = `${organisation}/${period}`;
+    const kept = this.#dataKeys.get(name);
+    if (kept !== undefined) return await kept;
+    const made = this.#makeDataKey(organisation, period);
+    this.#dataKeys.set(name, made);
+    made.catch(() => this.#dataKeys.delete(name));
+    return await made;
+  }
+
+  async #makeDataKey(organisation: number, period: string): Promise<{ keyRef: string; key: Buffer }> {
+    const find = 'SELECT id, wrapped FROM data_key WHERE organisation = $1 AND class = $2 AND period = $3';
+    const which = [organisation, 'normal', period];
+    let [row] = await this.#pool.query<{ id: number; wrapped: Buffer }>(find, which, { retries: 3 });
+    if (row === undefined) {
+      await this.#pool.query(
+        'INSERT INTO data_key (organisation, class, period, wrapped) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING',
+        [...which, encrypt(this.#master, randomBytes(32), 'data key')],
+        { retries: 3 },
+      );
+      [row] = await this.#pool.query<{ id: number; wrapped: Buffer }>(find, which, { retries: 3 });
+    }
+    if (row === undefined) throw new TypeError('a data key was inserted and is not there');
+    return { keyRef: `dk:${row.id}`, key: decrypt(this.#master, row.wrapped, 'data key') };
+  }
+
+  #epochKey(hour: string, make: boolean): Promise<Buffer> {
+    const kept = this.#epochKeys.get(hour);
+    if (kept !== undefined) return kept;
+    const key = this.#readEpochKey(hour, make);
+    this.#epochKeys.set(hour, key);
+    key.catch(() => this.#epochKeys.delete(hour));
+    return key;
+  }
+
+  /** A key appears whole or not at all: written aside, then linked under its name, which fails where another node was first. */
+  async #readEpochKey(hour: string, make: boolean): Promise<Buffer> {
+    const path = join(this.#keyring, `${hour}.key`);
+    const read = async (): Promise<Buffer | null> => {
+      const key = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return null;
+        throw error;
+      });
+      return key !== null && key.length === 32 ? key : null;
+    };
+    const there = await read();
+    if (there !== null) return there;
+    if (!make) throw new KeyGone(`no key epoch:${hour}`);
+    await mkdir(this.#keyring, { recursive: true, mode: 0o700 });
+    const aside = join(this.#keyring, `.${hour}.${process.pid}.${randomBytes(6).toString('hex')}`);
+    const handle = await open(aside, 'wx', 0o600);
+    try {
+      await handle.write(randomBytes(32));
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await link(aside, path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    });
+    await unlink(aside);
+    const key = await read();
+    if (key === null) throw new TypeError('an hourly key was made and is not there');
+    return key;
+  }
+}
+
+/** The master key: from the environment, else kept in `master.key` below TOCSIN_HOME, made at the first start. */
+export async function masterKey(fromEnvironment: Buffer | null, home: string): Promise<Buffer> {
+  if (fromEnvironment !== null) return fromEnvironment;
+  await mkdir(home, { recursive: true, mode: 0o700 });
+  const path = join(home, 'master.key');
+  await writeFile(path, randomBytes(32), { flag: 'wx', mode: 0o600 }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+  const key = await readFile(path);
+  if (key.length !== 32) throw new StartError(`${path} is not a key of 32 octets: restore it from your backup`);
+  if (((await stat(path)).mode & 0o077) !== 0 && process.platform !== 'win32') {
+    throw new StartError(`${path} can be read by others; type: chmod 600 ${path}`);
+  }
+  return key;
+}
+
+function encrypt(key: Buffer, plain: Buffer, name: string): Buffer {
+  const nonce = randomBytes(nonceLength);
+  const cipher = createCipheriv('aes-256-gcm', key, nonce);
+  cipher.setAAD(Buffer.from(name));
+  return Buffer.concat([Buffer.from([version]), nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+}
+
+function decrypt(key: Buffer, sealed: Buffer, name: string): Buffer {
+  if (sealed.length < 1 + nonceLength + tagLength || sealed[0] !== version) throw new TypeError('not a sealed blob');
+  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(1, 1 + nonceLength));
+  decipher.setAAD(Buffer.from(name));
+  decipher.setAuthTag(sealed.subarray(-tagLength));
+  return Buffer.concat([decipher.update(sealed.subarray(1 + nonceLength, -tagLength)), decipher.final()]);
+}
+
+const hourOf = (ms: EpochMs): string => new Date(ms).toISOString().slice(0, 13);
+const monthOf = (ms: EpochMs): string => new Date(ms).toISOString().slice(0, 7);
