@@ -1,0 +1,146 @@
+/**
+ * A session of an SMSC with an ESME that has connected: answers its bind, receives submit_sm, sends deliver_sm through a
+ * window. `link.ts` says what happens on an open session.
+ */
+import type { Socket } from 'node:net';
+import { type BindMode, type BindRequest, bindModeOf, bindRequestOf, type ColdPdu, encodeCold } from './cold.ts';
+import { Command } from './commands.ts';
+import { type Incoming, LINK_LIMITS, Link, type LinkCounters, type LinkHandlers, type LinkLimits } from './link.ts';
+import { type DeliverSm, decodeSubmitSm, encodeDeliverSm, encodeSubmitSmResp, type SubmitSm } from './pdu.ts';
+import { Status } from './status.ts';
+
+export type IncomingSubmit = Incoming<SubmitSm>;
+
+export interface ServerSessionHandlers<C> extends LinkHandlers<C, SubmitSm> {
+  /** May this ESME bind? Answers 0 or the command_status of the refusal, which also ends the connection. */
+  onBind(request: BindRequest, session: ServerSession<C>): number | Promise<number>;
+  /** The bind was answered with 0 and the session takes deliver_sm, where its mode allows. */
+  onBound?(session: ServerSession<C>): void;
+}
+
+export interface ServerSessionOptions<C> {
+  /** The SMSC's name for itself, at most 15 characters. */
+  systemId: string;
+  /** A peer that has not bound after this long is cut off. 10 s unless told otherwise. */
+  bindTimeoutMs?: number;
+  /**
+   * What is left out is as in `LINK_LIMITS`, but for the receiver's side: no receiver timeout, and a submit_sm beyond the
+   * receiver window is answered ESME_RMSGQFUL.
+   */
+  limits?: Partial<LinkLimits>;
+  counters?: LinkCounters;
+  handlers: ServerSessionHandlers<C>;
+}
+
+const BIND_TIMEOUT_MS = 10_000;
+const VERSION_3_4 = 0x34;
+const SERVER_LIMITS: LinkLimits = {
+  ...LINK_LIMITS,
+  receiverTimeoutMs: 0,
+  receiverBusyStatus: Status.messageQueueFull,
+};
+
+export class ServerSession<C> extends Link<C, SubmitSm> {
+  /** What the ESME bound as; null before. */
+  request: BindRequest | null = null;
+  private readonly systemId: string;
+  private readonly server: ServerSessionHandlers<C>;
+  private readonly bindTimer: NodeJS.Timeout;
+
+  /** Takes over a socket that was just accepted, errors and all. */
+  constructor(socket: Socket, options: ServerSessionOptions<C>) {
+    super(socket, 'deliver_sm', { ...SERVER_LIMITS, ...options.limits }, options.handlers, {
+      reserveForEmergency: false,
+      ...(options.counters === undefined ? {} : { counters: options.counters }),
+    });
+    this.systemId = options.systemId;
+    this.server = options.handlers;
+    this.bindTimer = setTimeout(() => this.end('bind-timeout'), options.bindTimeoutMs ?? BIND_TIMEOUT_MS);
+  }
+
+  get mode(): BindMode | null {
+    return this.request?.mode ?? null;
+  }
+
+  /**
+   * Sends a deliver_sm; its end comes to `onAnswer(context, …)`.
+   * @returns false, with nothing sent, when there is no room or the mode does not allow it.
+   * @throws FieldError when a field can't be carried.
+   */
+  deliver(pdu: DeliverSm, context: C): boolean {
+    return this.freeFor(false) > 0 && this.send(encodeDeliverSm(0, pdu), context, false);
+  }
+
+  /** The same for a deliver_sm that is encoded already; the session gives it a sequence_number in a copy. */
+  deliverEncoded(deliverSm: Uint8Array, context: C): boolean {
+    return this.send(deliverSm, context, false);
+  }
+
+  /** Writes octets as they are, whatever they are: for faults on demand. */
+  write(octets: Uint8Array): void {
+    this.writer.put(octets);
+  }
+
+  protected maySend(): boolean {
+    return this.mode !== 'transmitter';
+  }
+
+  protected mayReceive(): boolean {
+    return this.mode !== 'receiver';
+  }
+
+  protected decodeHot(buffer: Buffer, offset: number, length: number): SubmitSm {
+    return decodeSubmitSm(buffer, offset, length);
+  }
+
+  protected encodeHotResponse(sequence: number, status: number, messageId: string | null): Buffer {
+    return encodeSubmitSmResp(sequence, { status, messageId, tlvs: [] });
+  }
+
+  protected onColdRequest(pdu: ColdPdu): boolean {
+    const mode = bindModeOf(pdu.commandId);
+    if (mode === null) {
+      if (this.state === 'bound' || this.state === 'draining') return false;
+      this.refuse(pdu, Status.invalidBindStatus);
+      return true;
+    }
+    if (this.request !== null) {
+      this.refuse(pdu, Status.alreadyBound);
+      return true;
+    }
+    this.request = bindRequestOf(mode, pdu);
+    const verdict = this.server.onBind(this.request, this);
+    if (typeof verdict === 'number') this.answerBind(pdu, verdict);
+    else {
+      verdict.then(
+        (status) => this.answerBind(pdu, status),
+        () => this.answerBind(pdu, Status.systemError),
+      );
+    }
+    return true;
+  }
+
+  protected override onEnd(): void {
+    clearTimeout(this.bindTimer);
+  }
+
+  private answerBind(pdu: ColdPdu, status: number): void {
+    if (this.closed) return;
+    clearTimeout(this.bindTimer);
+    if (status !== Status.ok) {
+      this.refuse(pdu, status);
+      this.end('bind-refused');
+      return;
+    }
+    const fields = { system_id: this.systemId, sc_interface_version: VERSION_3_4 };
+    this.writer.put(encodeCold(`${pdu.command}_resp`, pdu.sequence, fields));
+    this.setBound();
+    this.server.onBound?.(this);
+  }
+
+  private refuse(pdu: ColdPdu, status: number): void {
+    const response = pdu.command === 'unknown' ? null : `${pdu.command}_resp`;
+    if (response === null) this.putHeader(Command.genericNack, Status.invalidCommandId, pdu.sequence);
+    else this.writer.put(encodeCold(response, pdu.sequence, {}, status));
+  }
+}
