@@ -1,5 +1,5 @@
 /** pg-boss on our database: queues of work, one job per chunk or alert, never one per message. */
-import { type IDatabase, PgBoss } from 'pg-boss';
+import { type Db, PgBoss } from 'pg-boss';
 import { pgConfig } from './pg-config.ts';
 import type { Tx } from './pool.ts';
 import type { ConnectionTarget } from './target.ts';
@@ -40,7 +40,7 @@ export async function openBoss({ target, onError, onWarning }: BossOptions): Pro
 }
 
 /** pg-boss's calls inside one of our transactions: `boss.insert(queue, jobs, { db: bossTx(tx) })`. */
-export function bossTx(tx: Tx): IDatabase {
+export function bossTx(tx: Tx): Db {
   return {
     executeSql: async (text: string, values?: unknown[]) => ({ rows: await tx.query(text, values ?? []) }),
   };

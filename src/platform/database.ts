@@ -76,7 +76,8 @@ export async function openDatabase(options: DatabaseOptions, log?: DatabaseLog):
     const [row] = await pools.control.query<{ durable: string; version: number }>(
       `select current_setting('synchronous_commit') as durable, current_setting('server_version_num')::int as version`,
     );
-    if (row?.durable === 'off') log?.warn({}, 'synchronous_commit is off: an accepted alert may be lost when PostgreSQL crashes');
+    if (row?.durable === 'off')
+      log?.warn({}, 'synchronous_commit is off: an accepted alert may be lost when PostgreSQL crashes');
     if (row !== undefined && row.version < 150_000) log?.warn({ version: row.version }, 'PostgreSQL is older than 15');
     return database;
   } catch (error) {

@@ -24,7 +24,8 @@ export class IdAllocator {
    * @throws RangeError for another n, TransactionFailed when no block can be had.
    */
   take(n: number): Promise<number> {
-    if (!Number.isInteger(n) || n < 1 || n > idBlockSize) return Promise.reject(new RangeError(`1 to ${idBlockSize} ids at a time`));
+    if (!Number.isInteger(n) || n < 1 || n > idBlockSize)
+      return Promise.reject(new RangeError(`1 to ${idBlockSize} ids at a time`));
     const first = this.#tail.then(() => this.#take(n));
     this.#tail = first.catch(() => undefined);
     return first;
@@ -61,7 +62,9 @@ export class IdAllocator {
 
   async #query(): Promise<number> {
     // A block asked for twice because an answer was lost is only a gap.
-    const [row] = await this.#pool.query<{ block: number }>(`select nextval('tocsin.id_block') as block`, [], { retries: 3 });
+    const [row] = await this.#pool.query<{ block: number }>(`select nextval('tocsin.id_block') as block`, [], {
+      retries: 3,
+    });
     if (row === undefined) throw new TypeError('the sequence gave no block');
     return row.block;
   }

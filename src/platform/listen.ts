@@ -89,7 +89,9 @@ export class Listener {
         for (const listeners of this.#channels.values()) for (const listener of listeners) listener('');
         return;
       } catch {
-        await sleep(wait * (0.5 + Math.random() / 2), undefined, { signal: this.#closed.signal, ref: false }).catch(() => undefined);
+        await sleep(wait * (0.5 + Math.random() / 2), undefined, { signal: this.#closed.signal, ref: false }).catch(
+          () => undefined,
+        );
       }
     }
   }

@@ -4,7 +4,10 @@ import type { ConnectionTarget } from './target.ts';
 /** A target as `pg` (pg-boss's driver) wants it. `pg` knows one host: the first. */
 export function pgConfig(target: ConnectionTarget): DatabaseOptions {
   const [{ host, port }] = target.hosts;
-  const encrypted = { rejectUnauthorized: target.ssl === 'verify-full', ...(target.sslRootCertificates === undefined ? {} : { ca: target.sslRootCertificates }) };
+  const encrypted = {
+    rejectUnauthorized: target.ssl === 'verify-full',
+    ...(target.sslRootCertificates === undefined ? {} : { ca: target.sslRootCertificates }),
+  };
   return {
     host,
     port,

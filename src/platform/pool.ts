@@ -79,7 +79,11 @@ export class Pool {
   }
 
   get stats(): PoolStats {
-    return { sessions: this.#sessions, busy: this.#sessions - this.#idle.length - this.#opening, waiting: this.#waiters.length };
+    return {
+      sessions: this.#sessions,
+      busy: this.#sessions - this.#idle.length - this.#opening,
+      waiting: this.#waiters.length,
+    };
   }
 
   /**
@@ -171,13 +175,17 @@ export class Pool {
       if (!session.dead) return Promise.resolve(session);
     }
     if (this.#waiters.length >= (this.#options.queueLimit ?? 10_000)) {
-      return Promise.reject(new TransactionFailed('rolled-back', `pool ${this.name}: too many wait`, { code: '53300' }));
+      return Promise.reject(
+        new TransactionFailed('rolled-back', `pool ${this.name}: too many wait`, { code: '53300' }),
+      );
     }
     const { promise, resolve, reject } = Promise.withResolvers<Session>();
     const timer = setTimeout(() => {
       const i = this.#waiters.indexOf(waiter);
       if (i >= 0) this.#waiters.splice(i, 1);
-      reject(new TransactionFailed('rolled-back', `pool ${this.name}: no session became free in time`, { code: '53300' }));
+      reject(
+        new TransactionFailed('rolled-back', `pool ${this.name}: no session became free in time`, { code: '53300' }),
+      );
     }, this.#options.acquireTimeoutMs ?? 10_000);
     const waiter: Waiter = { resolve, reject, timer };
     this.#waiters.push(waiter);
@@ -206,7 +214,8 @@ export class Pool {
 
   /** Opens one more session when someone waits who is not served by those already on their way. */
   #grow(): void {
-    if (this.#closing !== undefined || this.#waiters.length <= this.#opening || this.#sessions >= this.#options.size) return;
+    if (this.#closing !== undefined || this.#waiters.length <= this.#opening || this.#sessions >= this.#options.size)
+      return;
     this.#sessions++;
     this.#opening++;
     void this.#open();
@@ -226,7 +235,10 @@ export class Pool {
         return;
       }
       try {
-        const session = await Session.open(target, { applicationName: `${applicationName} ${name}`, statementTimeoutMs });
+        const session = await Session.open(target, {
+          applicationName: `${applicationName} ${name}`,
+          statementTimeoutMs,
+        });
         this.#failures = 0;
         this.#opening--;
         session.onEnd(() => this.#lost(session));
@@ -304,7 +316,8 @@ class Transaction implements Tx {
   async commit(): Promise<void> {
     await this.#quiet();
     if (this.failure !== undefined) throw this.failure;
-    if (this.#session.dead) throw this.#fail(new TransactionFailed('rolled-back', 'the session ended before COMMIT', { code: '08006' }));
+    if (this.#session.dead)
+      throw this.#fail(new TransactionFailed('rolled-back', 'the session ended before COMMIT', { code: '08006' }));
     this.#state = 'over';
     try {
       const { command } = await this.#session.exec('commit', commitTimeoutMs);
@@ -334,7 +347,8 @@ class Transaction implements Tx {
 
   #mustBeOpen(): void {
     if (this.failure !== undefined) throw this.failure;
-    if (this.#state !== 'open') throw new TransactionFailed('rolled-back', 'the transaction is over', { code: '25000' });
+    if (this.#state !== 'open')
+      throw new TransactionFailed('rolled-back', 'the transaction is over', { code: '25000' });
   }
 
   async #statement<T>(send: () => Promise<Answer<T>>): Promise<Answer<T>> {

@@ -46,7 +46,14 @@ export class Session {
   readonly #state: LifeState;
   #tail: Promise<unknown> = Promise.resolve();
 
-  private constructor(sql: postgres.Sql, socket: SingleUseSocket, options: SessionOptions, state: LifeState, pid: number, standby: boolean) {
+  private constructor(
+    sql: postgres.Sql,
+    socket: SingleUseSocket,
+    options: SessionOptions,
+    state: LifeState,
+    pid: number,
+    standby: boolean,
+  ) {
     this.#sql = sql;
     this.#socket = socket;
     this.#options = options;
@@ -76,7 +83,9 @@ export class Session {
 
   static async #openOn(host: Host, target: ConnectionTarget, options: SessionOptions): Promise<Session> {
     const socket = await connectSocket(host, target, connectTimeoutMs).catch((error: Error & { code?: string }) => {
-      throw new TransactionFailed('rolled-back', `no connection to PostgreSQL (${error.code ?? 'unknown'})`, { code: '08001' });
+      throw new TransactionFailed('rolled-back', `no connection to PostgreSQL (${error.code ?? 'unknown'})`, {
+        code: '08001',
+      });
     });
     const state = new LifeState();
     const single = new SingleUseSocket(socket, (error) => state.end(error));
@@ -112,7 +121,9 @@ export class Session {
     } as unknown as postgres.Options<Record<string, never>>);
     const timer = setTimeout(() => single.destroy(), connectTimeoutMs);
     try {
-      const first = sql.unsafe<{ pid: number; standby: boolean }[]>('select pg_backend_pid() as pid, pg_is_in_recovery() as standby');
+      const first = sql.unsafe<{ pid: number; standby: boolean }[]>(
+        'select pg_backend_pid() as pid, pg_is_in_recovery() as standby',
+      );
       const [row] = await state.race(first);
       if (row === undefined) throw new Error('no answer');
       // The server looks each 2 s whether we are still there, also while it works or waits for a lock, so that giving
@@ -167,7 +178,12 @@ export class Session {
     clearTimeout(timer);
   }
 
-  #send<T>(text: string, params: readonly unknown[] | undefined, shape: 'objects' | 'arrays', timeoutMs: number): Promise<Answer<T>> {
+  #send<T>(
+    text: string,
+    params: readonly unknown[] | undefined,
+    shape: 'objects' | 'arrays',
+    timeoutMs: number,
+  ): Promise<Answer<T>> {
     const run = (): Promise<Answer<T>> => this.#sendNow<T>(text, params, shape, timeoutMs);
     const answer = this.#tail.then(run, run);
     this.#tail = answer;
@@ -175,7 +191,12 @@ export class Session {
     return answer;
   }
 
-  async #sendNow<T>(text: string, params: readonly unknown[] | undefined, shape: 'objects' | 'arrays', timeoutMs: number): Promise<Answer<T>> {
+  async #sendNow<T>(
+    text: string,
+    params: readonly unknown[] | undefined,
+    shape: 'objects' | 'arrays',
+    timeoutMs: number,
+  ): Promise<Answer<T>> {
     if (this.dead) throw new TransactionFailed('rolled-back', 'the session has ended', { code: '08006' });
     const encoded = params?.map(encodeParameter);
     const timer = setTimeout(() => {
@@ -255,7 +276,10 @@ function failed(error: unknown, whenLost: 'rolled-back' | 'uncertain', what: str
   const { code = '08006', severity, message, constraint_name, table_name } = error as ServerError;
   const sqlState = /^[0-9A-Z]{5}$/.test(code) ? code : '08006';
   const outcome = severity === 'ERROR' && !lostConnection(sqlState) ? 'rolled-back' : whenLost;
-  const words = [severity === undefined ? undefined : harmlessText.test(sqlState) ? message : undefined, constraint_name];
+  const words = [
+    severity === undefined ? undefined : harmlessText.test(sqlState) ? message : undefined,
+    constraint_name,
+  ];
   const reason = words.filter((word) => word !== undefined).join(', ');
   return new TransactionFailed(outcome, `${what}: ${sqlState}${reason === '' ? '' : ` (${reason})`}`, {
     code: sqlState,

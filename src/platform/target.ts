@@ -59,7 +59,8 @@ export function parseDatabaseUrl(url: string, readFile?: (path: string) => strin
   const named = query.get('host');
   const list = named === null ? authority.split(',') : named.split(',').map((host) => encodeURIComponent(host));
   const hosts = list.map((entry): Host => {
-    const [, name = '', port = query.get('port') ?? '5432'] = /^(\[[^\]]*\]|[^:]*)(?::(\d{1,5}))?$/.exec(entry) ?? fail('its host is not well-formed');
+    const [, name = '', port = query.get('port') ?? '5432'] =
+      /^(\[[^\]]*\]|[^:]*)(?::(\d{1,5}))?$/.exec(entry) ?? fail('its host is not well-formed');
     const host = decode(name).replace(/^\[(.*)\]$/, '$1');
     if (host === '') fail('it names no host');
     if (!/^\d+$/.test(port) || Number(port) < 1 || Number(port) > 65535) fail('its port is not between 1 and 65535');

@@ -55,17 +55,42 @@ const texts = (text: string): (string | null)[] => parseArray(text, asIs);
 /** The `types` option of postgres.js: every type we read or write, by its oid in pg_type. */
 export const postgresTypes = {
   int8: { to: 20, from: [20], serialize: String, parse: parseInt8 },
-  bool: { to: 16, from: [16], serialize: (value: unknown) => (value === true ? 't' : value === false ? 'f' : String(value)), parse: (text: string) => text === 't' },
-  bytea: { to: 17, from: [17], serialize: (value: unknown) => (typeof value === 'string' ? value : `\\x${(value as Buffer).toString('hex')}`), parse: parseBytea },
-  json: { to: 114, from: [114, 3802], serialize: (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value)), parse: (text: string): unknown => JSON.parse(text) },
+  bool: {
+    to: 16,
+    from: [16],
+    serialize: (value: unknown) => (value === true ? 't' : value === false ? 'f' : String(value)),
+    parse: (text: string) => text === 't',
+  },
+  bytea: {
+    to: 17,
+    from: [17],
+    serialize: (value: unknown) => (typeof value === 'string' ? value : `\\x${(value as Buffer).toString('hex')}`),
+    parse: parseBytea,
+  },
+  json: {
+    to: 114,
+    from: [114, 3802],
+    serialize: (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value)),
+    parse: (text: string): unknown => JSON.parse(text),
+  },
   time: { to: 1184, from: [1082, 1083, 1114, 1184, 1186], serialize: String, parse: asIs<string> },
   int8Array: { to: 1016, from: [1005, 1007, 1016], serialize: asIs, parse: parseNumbers },
   floatArray: { to: 1022, from: [1021, 1022], serialize: asIs, parse: (text: string) => parseArray(text, Number) },
-  boolArray: { to: 1000, from: [1000], serialize: asIs, parse: (text: string) => parseArray(text, (item) => item === 't') },
+  boolArray: {
+    to: 1000,
+    from: [1000],
+    serialize: asIs,
+    parse: (text: string) => parseArray(text, (item) => item === 't'),
+  },
   byteaArray: { to: 1001, from: [1001], serialize: asIs, parse: (text: string) => parseArray(text, parseBytea) },
   // text, varchar, name, uuid, date, timestamptz, numeric, char
   textArray: { to: 1009, from: [1003, 1009, 1014, 1015, 1115, 1182, 1185, 1231, 2951], serialize: asIs, parse: texts },
-  jsonArray: { to: 199, from: [199, 3807], serialize: asIs, parse: (text: string) => parseArray(text, (item): unknown => JSON.parse(item)) },
+  jsonArray: {
+    to: 199,
+    from: [199, 3807],
+    serialize: asIs,
+    parse: (text: string) => parseArray(text, (item): unknown => JSON.parse(item)),
+  },
 };
 
 const mustQuote = /[\\"]/g;

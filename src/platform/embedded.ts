@@ -1,0 +1,556 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import {
+  appendFile,
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  open,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
+import net from 'node:net';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Account, runProgram, usableBinaries } from './embedded-binaries.ts';
+import { StartError, TransactionFailed } from './errors.ts';
+import { Session } from './session.ts';
+import { type ConnectionTarget, databaseUrl } from './target.ts';
+
+/** What the embedded server says of itself. */
+export interface EmbeddedLog {
+  info(details: object, message: string): void;
+  warn(details: object, message: string): void;
+}
+
+export interface EmbeddedOptions {
+  /** `TOCSIN_HOME`. Made when it is not there. */
+  home: string;
+  log: EmbeddedLog;
+  /** Where it listens. Default: a Unix socket, TCP on 127.0.0.1 on Windows. */
+  transport?: 'socket' | 'tcp';
+  /** Settings of PostgreSQL that differ from ours, for tests: `{ fsync: 'off' }`. */
+  settings?: Record<string, string>;
+}
+
+export interface EmbeddedServer {
+  readonly target: ConnectionTarget;
+  /** The same as a URL, for child processes. */
+  readonly url: string;
+  /** True when the server was running already. */
+  readonly joined: boolean;
+  readonly dataDirectory: string;
+  readonly logFile: string;
+  /**
+   * Leaves the server; the last step of a shutdown. Whoever started it (or joined it when that process is dead) also
+   * stops it, unless another process is connected.
+   */
+  stop(): Promise<'stopped' | 'left running'>;
+  /** Stops it whoever is connected, and removes all its files. For temporary homes. */
+  destroy(): Promise<void>;
+}
+
+/** Beside what each setting is for, DESIGN §5 and docs/decisions/0003 say how the numbers came about. */
+const settings: Record<string, string> = {
+  max_connections: '100',
+  shared_buffers: '512MB',
+  effective_cache_size: '1GB',
+  work_mem: '16MB',
+  maintenance_work_mem: '128MB',
+  max_wal_size: '4GB',
+  checkpoint_timeout: '15min',
+  wal_compression: 'pglz',
+  max_prepared_transactions: '0',
+  synchronous_commit: 'on',
+  random_page_cost: '1.1',
+  jit: 'off',
+  deadlock_timeout: '200ms',
+  timezone: 'UTC',
+  // Facts are inserted and never changed: vacuum has little to do on them, pg-boss's tables are small and busy.
+  autovacuum_naptime: '15s',
+  autovacuum_vacuum_scale_factor: '0.05',
+  autovacuum_vacuum_insert_threshold: '1000000',
+  autovacuum_vacuum_insert_scale_factor: '0.5',
+  autovacuum_vacuum_cost_limit: '1000',
+  // No value of a row or a parameter may reach PostgreSQL's log: errors are not logged at all (their texts can hold
+  // values; the caller gets them), nor statements, details, parameters.
+  log_min_messages: 'log',
+  log_min_error_statement: 'panic',
+  log_error_verbosity: 'terse',
+  log_parameter_max_length: '0',
+  log_parameter_max_length_on_error: '0',
+  log_statement: 'none',
+  log_checkpoints: 'off',
+  log_autovacuum_min_duration: '-1',
+};
+
+const user = 'tocsin';
+const database = 'tocsin';
+const socketPort = 5432;
+/** sockaddr_un holds 107 bytes on Linux, 103 on macOS. */
+const longestSocketPath = 103;
+const startTimeoutMs = 90_000;
+const stopTimeoutS = 30;
+
+/** `TOCSIN_HOME/postgres.json`: where the server's files are, and which process has to stop it. */
+interface Pointer {
+  base: string;
+  owner: ProcessMark | null;
+}
+
+interface ProcessMark {
+  pid: number;
+  startedAt: string;
+}
+
+/** What `postmaster.pid` says. */
+interface Postmaster {
+  pid: number;
+  port: number;
+  socketDirectory: string;
+}
+
+/**
+ * Starts the PostgreSQL of this home, or joins it when it runs. It lives on when this process is killed; the next start
+ * finds it. Several processes may start at once: PostgreSQL's own lock on its data folder decides who does.
+ *
+ * @throws StartError, saying what to type next: unsupported platform, a folder of another user, a server that won't start.
+ */
+export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedServer> {
+  const site = await prepareSite(options);
+  let running = await bringUp(site, options);
+  let presence = await announce(site, running.target);
+  const joined = running.joined;
+  if (!joined || !(await alive((await readPointer(site.home))?.owner ?? null))) {
+    await writePointer(site.home, { base: site.base, owner: await markOf(process.pid) });
+  }
+  options.log.info(
+    { joined, folder: site.base },
+    joined ? 'joined the embedded PostgreSQL' : 'started the embedded PostgreSQL',
+  );
+
+  let leaving = false;
+  const watch = (): void =>
+    presence.onEnd(() => {
+      if (!leaving) void revive();
+    });
+  const revive = async (): Promise<void> => {
+    for (let wait = 100; !leaving; wait = Math.min(2 * wait, 5_000)) {
+      try {
+        running = await bringUp(site, options);
+        presence = await announce(site, running.target);
+        if (!running.joined) options.log.warn({ folder: site.base }, 'the embedded PostgreSQL was gone; it runs again');
+        return watch();
+      } catch {
+        await sleep(wait, undefined, { ref: false });
+      }
+    }
+  };
+  watch();
+
+  const halt = async (): Promise<void> => {
+    await pgCtl(site, ['stop', '-m', 'fast', '-w', '-t', String(stopTimeoutS)], stopTimeoutS * 1000 + 5_000);
+    await writePointer(site.home, { base: site.base, owner: null });
+  };
+  return {
+    get target() {
+      return running.target;
+    },
+    get url() {
+      return databaseUrl(running.target);
+    },
+    joined,
+    dataDirectory: site.data,
+    logFile: site.log,
+    stop: async () => {
+      leaving = true;
+      const mine = await isOwner(site.home);
+      const others = mine ? await countOthers(presence) : 0;
+      await presence.close();
+      if (!mine || others > 0) return 'left running';
+      await halt();
+      return 'stopped';
+    },
+    destroy: async () => {
+      leaving = true;
+      presence.discard();
+      const postmaster = await readPostmaster(site.data);
+      await halt();
+      if (postmaster?.socketDirectory.startsWith('/tmp/tocsin-')) {
+        await rm(postmaster.socketDirectory, { recursive: true, force: true });
+      }
+      await rm(site.base, { recursive: true, force: true });
+      await rm(path.join(site.home, 'postgres.json'), { force: true });
+      await rm(path.join(site.home, 'postgres.password'), { force: true });
+    },
+  };
+}
+
+/** Where everything of one server is. */
+interface Site {
+  home: string;
+  base: string;
+  data: string;
+  log: string;
+  native: string;
+  account: Account | undefined;
+  password: string;
+}
+
+async function prepareSite({ home: named }: EmbeddedOptions): Promise<Site> {
+  const root = process.getuid?.() === 0;
+  let home: string;
+  try {
+    // PostgreSQL runs as another user when we are root, and must be able to pass through.
+    await mkdir(named, { recursive: true, mode: root ? 0o711 : 0o700 });
+    home = await realpath(named);
+  } catch (error) {
+    throw new StartError(
+      `TOCSIN_HOME: the folder ${named} can not be made (${code(error)}); set TOCSIN_HOME to a folder of yours`,
+    );
+  }
+  const pointer = await readPointer(home);
+  const inHome = path.join(home, 'postgres');
+  let base = pointer?.base ?? inHome;
+  const owner = await ownerOf(path.join(base, 'data'));
+  let account: Account | undefined;
+  if (root) {
+    account = owner === undefined || owner.uid === 0 ? unprivileged() : owner;
+    if (!(await passable(path.dirname(base), account))) {
+      if (owner !== undefined) {
+        throw new StartError(
+          `the user ${account.uid}, whom the database in ${base} belongs to, can not get there; type: chmod o+x on the folders above it`,
+        );
+      }
+      // As `mktemp -d` makes it: only root can pass. The server lives in /var/tmp then.
+      base = `/var/tmp/tocsin-${hash(home)}-${randomBytes(3).toString('hex')}`;
+    }
+  } else if (owner !== undefined && process.getuid !== undefined && owner.uid !== process.getuid()) {
+    throw new StartError(
+      `the database in ${base} belongs to another user (${owner.uid}); start as that user, or set TOCSIN_HOME to another folder`,
+    );
+  }
+  try {
+    await mkdir(base, { mode: root ? 0o711 : 0o700, recursive: true });
+    if (pointer?.base !== base) await writePointer(home, { base, owner: pointer?.owner ?? null });
+  } catch (error) {
+    throw new StartError(
+      `TOCSIN_HOME: the folder ${base} can not be written (${code(error)}); set TOCSIN_HOME to a folder of yours`,
+    );
+  }
+  const passwordFile = path.join(home, 'postgres.password');
+  // `wx`: the first of several processes makes it, the others read it.
+  await writeFile(passwordFile, randomBytes(24).toString('base64url'), { mode: 0o600, flag: 'wx' }).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    },
+  );
+  return {
+    home,
+    base,
+    data: path.join(base, 'data'),
+    log: path.join(base, 'postgres.log'),
+    native: await usableBinaries(base, account),
+    account,
+    password: await readFile(passwordFile, 'utf8'),
+  };
+}
+
+/** Makes the data folder where there is none: in a draft that is renamed, so that a half-made one is never used. */
+async function initialise(site: Site): Promise<void> {
+  if (await exists(site.data)) return;
+  const draft = path.join(site.base, `data.${randomBytes(4).toString('hex')}`);
+  const passwordFile = `${draft}.password`;
+  await mkdir(draft, { mode: 0o700 });
+  await writeFile(passwordFile, site.password, { mode: 0o600 });
+  await give(site, draft);
+  await give(site, passwordFile);
+  const options = [
+    '--encoding=UTF8',
+    '--locale=C',
+    '--locale-provider=builtin',
+    '--builtin-locale=C.UTF-8',
+    '--auth-local=trust',
+    '--auth-host=scram-sha-256',
+  ];
+  const { code: exit, output } = await runProgram(
+    site.native,
+    'initdb',
+    ['-D', draft, '-U', user, `--pwfile=${passwordFile}`, '--no-instructions', '--no-sync', ...options],
+    site.account,
+    60_000,
+  );
+  await rm(passwordFile, { force: true });
+  if (exit !== 0) {
+    await rm(draft, { recursive: true, force: true });
+    throw new StartError(`PostgreSQL could not make its data folder in ${site.base}: ${lastLine(output)}`);
+  }
+  await appendFile(path.join(draft, 'postgresql.conf'), `\ninclude 'tocsin.conf'\n`);
+  try {
+    await rename(draft, site.data);
+  } catch (error) {
+    await rm(draft, { recursive: true, force: true });
+    if (!(await exists(site.data))) throw error;
+  }
+}
+
+/** The running server, started when there is none. */
+async function bringUp(site: Site, options: EmbeddedOptions): Promise<{ target: ConnectionTarget; joined: boolean }> {
+  await initialise(site);
+  const deadline = performance.now() + startTimeoutMs;
+  let joined = true;
+  let trouble = '';
+  for (let wait = 20; performance.now() < deadline; wait = Math.min(2 * wait, 500)) {
+    const postmaster = await readPostmaster(site.data);
+    if (postmaster === undefined || !(await isPostgres(postmaster.pid))) {
+      // After a crash of the machine another program may have the number that postmaster.pid names.
+      if (postmaster !== undefined) await rm(path.join(site.data, 'postmaster.pid'), { force: true });
+      joined = false;
+      trouble = await start(site, options);
+      if (trouble !== '' && performance.now() + 80_000 < deadline - 2_000) continue;
+    } else {
+      const target = targetOf(site, postmaster);
+      try {
+        const session = await Session.open(
+          { ...target, database: 'postgres' },
+          { applicationName: 'tocsin start', statementTimeoutMs: 30_000 },
+        );
+        try {
+          await makeDatabase(session);
+        } finally {
+          await session.close();
+        }
+        return { target, joined };
+      } catch (error) {
+        // 57P03: it starts, recovers, or stops. 08xxx: not there yet, or no longer.
+        if (!(error instanceof TransactionFailed) || !(error.code === '57P03' || error.code?.startsWith('08') === true))
+          throw error;
+      }
+    }
+    await sleep(wait);
+  }
+  throw new StartError(
+    `the embedded PostgreSQL does not start: ${trouble === '' ? await lastLog(site) : trouble}; its log is ${site.log}`,
+  );
+}
+
+/** Starts the server detached from us. @returns what went wrong, '' when nothing did. */
+async function start(site: Site, options: EmbeddedOptions): Promise<string> {
+  const transport = options.transport ?? (process.platform === 'win32' ? 'tcp' : 'socket');
+  const listen: Record<string, string> =
+    transport === 'socket'
+      ? {
+          listen_addresses: '',
+          port: String(socketPort),
+          unix_socket_directories: await socketDirectory(site),
+          unix_socket_permissions: '0700',
+        }
+      : { listen_addresses: '127.0.0.1', port: String(await freePort()), unix_socket_directories: '' };
+  const lines = Object.entries({ ...settings, ...listen, ...options.settings }).map(
+    ([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`,
+  );
+  const file = path.join(site.data, 'tocsin.conf');
+  await writeFile(`${file}.new`, `# Written at each start.\n${lines.join('\n')}\n`, { mode: 0o600 });
+  await give(site, `${file}.new`);
+  await rename(`${file}.new`, file);
+  await (await open(site.log, 'a', 0o600)).close();
+  await give(site, site.log);
+  const { code: exit, output } = await pgCtl(site, ['start', '-l', site.log, '-w', '-t', '75'], 80_000);
+  return exit === 0 ? '' : (await lastLog(site)) || lastLine(output);
+}
+
+function pgCtl(site: Site, args: readonly string[], timeoutMs: number): ReturnType<typeof runProgram> {
+  return runProgram(site.native, 'pg_ctl', [...args, '-s', '-D', site.data], site.account, timeoutMs);
+}
+
+/** A folder for the socket whose path is short enough, which none but PostgreSQL's user (and root) can enter. */
+async function socketDirectory(site: Site): Promise<string> {
+  const fits = (folder: string): boolean => Buffer.byteLength(`${folder}/.s.PGSQL.${socketPort}`) <= longestSocketPath;
+  const inBase = path.join(site.base, 'run');
+  const short = `/tmp/tocsin-${hash(site.base)}`;
+  const candidates = fits(inBase) ? [inBase] : [short, ...Array.from({ length: 9 }, (_, i) => `${short}-${i + 1}`)];
+  const uid = site.account?.uid ?? process.getuid?.() ?? 0;
+  for (const folder of candidates) {
+    try {
+      await mkdir(folder, { mode: 0o700 });
+      await give(site, folder);
+    } catch (error) {
+      if (code(error) !== 'EEXIST') throw error;
+    }
+    const found = await lstat(folder);
+    if (found.isDirectory() && found.uid === uid && (found.mode & 0o077) === 0) return folder;
+  }
+  throw new StartError(
+    `no folder for PostgreSQL's socket: ${short} belongs to someone else; remove it, or set TOCSIN_HOME to a shorter path`,
+  );
+}
+
+async function makeDatabase(session: Session): Promise<void> {
+  const { rows } = await session.query('select 1 from pg_database where datname = $1', [database]);
+  if (rows.length > 0) return;
+  try {
+    await session.exec(`create database ${database}`);
+  } catch (error) {
+    // Another process was quicker.
+    if (!(error instanceof TransactionFailed) || (error.code !== '42P04' && error.code !== '23505')) throw error;
+  }
+}
+
+const presencePrefix = 'tocsin presence';
+
+/** Each process holds one session by which the others see that it is there. */
+function announce(_site: Site, target: ConnectionTarget): Promise<Session> {
+  return Session.open(
+    { ...target, database: 'postgres' },
+    { applicationName: `${presencePrefix} ${process.pid}`, statementTimeoutMs: 5_000 },
+  );
+}
+
+async function countOthers(presence: Session): Promise<number> {
+  try {
+    const { rows } = await presence.query<{ others: number }>(
+      `select count(*) as others from pg_stat_activity where starts_with(application_name, $1) and pid <> pg_backend_pid()`,
+      [presencePrefix],
+    );
+    return rows[0]?.others ?? 0;
+  } catch {
+    return 0;
+  }
+}
+
+function targetOf(site: Site, { port, socketDirectory: folder }: Postmaster): ConnectionTarget {
+  const host = folder === '' ? '127.0.0.1' : folder;
+  return {
+    hosts: [{ host, port }],
+    database,
+    user,
+    ssl: 'disable',
+    ...(folder === '' ? { password: site.password } : {}),
+  };
+}
+
+async function readPostmaster(data: string): Promise<Postmaster | undefined> {
+  const text = await readFile(path.join(data, 'postmaster.pid'), 'utf8').catch(() => '');
+  const [pid = '', , , port = '', socketDirectory = ''] = text.split('\n');
+  if (!/^-?\d+$/.test(pid)) return undefined;
+  return { pid: Math.abs(Number(pid)), port: Number(port), socketDirectory };
+}
+
+/** Whether the process is a PostgreSQL. Where that can't be seen, any living process counts. */
+async function isPostgres(pid: number): Promise<boolean> {
+  if (!isRunning(pid)) return false;
+  if (process.platform !== 'linux') return true;
+  const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
+  return name.startsWith('postgres');
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return code(error) === 'EPERM';
+  }
+}
+
+/** A process id alone may be another's by now; with its start it is one process. */
+async function markOf(pid: number): Promise<ProcessMark> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return { pid, startedAt: text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '' };
+}
+
+async function alive(mark: ProcessMark | null): Promise<boolean> {
+  return mark !== null && isRunning(mark.pid) && (await markOf(mark.pid)).startedAt === mark.startedAt;
+}
+
+async function isOwner(home: string): Promise<boolean> {
+  const owner = (await readPointer(home))?.owner ?? null;
+  return owner?.pid === process.pid || !(await alive(owner));
+}
+
+async function readPointer(home: string): Promise<Pointer | undefined> {
+  const text = await readFile(path.join(home, 'postgres.json'), 'utf8').catch(() => '');
+  if (text === '') return undefined;
+  try {
+    return JSON.parse(text) as Pointer;
+  } catch {
+    throw new StartError(
+      `${path.join(home, 'postgres.json')} is not readable; it says where the database is, restore it or remove ${home}`,
+    );
+  }
+}
+
+async function writePointer(home: string, pointer: Pointer): Promise<void> {
+  const file = path.join(home, 'postgres.json');
+  const draft = `${file}.${randomBytes(4).toString('hex')}`;
+  await writeFile(draft, `${JSON.stringify(pointer)}\n`, { mode: 0o600 });
+  await rename(draft, file);
+}
+
+/** An unprivileged user that exists: PostgreSQL looks itself up in the user list. */
+function unprivileged(): Account {
+  const users = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'))
+    .map(([name = '', , uid = '', gid = '']) => ({ name, uid: Number(uid), gid: Number(gid) }))
+    .filter(({ uid }) => Number.isInteger(uid) && uid > 0);
+  for (const wanted of ['nobody', 'daemon', 'postgres']) {
+    const found = users.find(({ name }) => name === wanted);
+    if (found !== undefined) return { uid: found.uid, gid: found.gid };
+  }
+  throw new StartError(
+    'PostgreSQL refuses to run as root, and there is no user nobody or daemon; start as another user',
+  );
+}
+
+async function ownerOf(folder: string): Promise<Account | undefined> {
+  const found = await stat(folder).catch(() => undefined);
+  return found === undefined ? undefined : { uid: found.uid, gid: found.gid };
+}
+
+/** Whether `account` may pass through `folder` and all that is above it. */
+async function passable(folder: string, { uid, gid }: Account): Promise<boolean> {
+  for (let at = folder; ; at = path.dirname(at)) {
+    const { mode, uid: owner, gid: group } = await stat(at);
+    const bit = owner === uid ? 0o100 : group === gid ? 0o010 : 0o001;
+    if ((mode & bit) === 0) return false;
+    if (at === path.dirname(at)) return true;
+  }
+}
+
+async function give({ account }: Site, file: string): Promise<void> {
+  if (account === undefined) return;
+  await chown(file, account.uid, account.gid);
+  if ((await stat(file)).isDirectory()) await chmod(file, 0o700);
+}
+
+/** A TCP port of 127.0.0.1 that nobody uses at this moment. */
+export async function freePort(): Promise<number> {
+  const server = net.createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new TypeError('no port');
+  return address.port;
+}
+
+async function lastLog(site: Site): Promise<string> {
+  return lastLine(await readFile(site.log, 'utf8').catch(() => ''));
+}
+
+const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? '';
+const exists = (file: string): Promise<boolean> =>
+  stat(file).then(
+    () => true,
+    () => false,
+  );
+const hash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 12);
+const code = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? 'unknown';
