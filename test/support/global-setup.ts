@@ -1,0 +1,38 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { TestProject } from 'vitest/node';
+import { migrate } from '../../db/migrate.ts';
+import { type EmbeddedServer, startEmbedded } from '../../src/platform/embedded.ts';
+import { Session } from '../../src/platform/session.ts';
+import { databaseUrl } from '../../src/platform/target.ts';
+import { templateDatabase } from './template.ts';
+
+/** Starts one PostgreSQL for the whole run, migrates the template once, and removes both at the end. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'tocsin-test-'));
+  let server: EmbeddedServer | undefined;
+  const teardown = async (): Promise<void> => {
+    await server?.destroy();
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    server = await startEmbedded({
+      home: path.join(folder, 'home'),
+      log: { info: () => undefined, warn: (_, message) => console.warn(message) },
+      // No test pulls the plug of the machine; all else is as in earnest.
+      settings: { fsync: 'off', full_page_writes: 'off', shared_buffers: '256MB' },
+    });
+    const admin = { ...server.target, database: 'postgres' };
+    const session = await Session.open(admin, { applicationName: 'tocsin test setup', statementTimeoutMs: 30_000 });
+    await session.exec(`create database ${templateDatabase}`);
+    await migrate({ ...server.target, database: templateDatabase });
+    await session.exec(`alter database ${templateDatabase} is_template true`);
+    await session.close();
+    project.provide('postgresUrl', databaseUrl(admin));
+    return teardown;
+  } catch (error) {
+    await teardown();
+    throw error;
+  }
+}
