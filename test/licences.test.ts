@@ -62,6 +62,17 @@ describe('licences', () => {
   });
 });
 
+describe('docs/decisions/0001-dependencies.md', () => {
+  test('has a line for each package of package.json, and for no other', () => {
+    const { dependencies, optionalDependencies, devDependencies } = readJson('package.json') as Record<string, object>;
+    const named = readFileSync(join(ROOT, 'docs/decisions/0001-dependencies.md'), 'utf8').matchAll(
+      /^\| `([^`]+)` \|/gm,
+    );
+    const wanted = Object.keys({ ...dependencies, ...optionalDependencies, ...devDependencies });
+    expect([...named].map((match) => match[1]).sort()).toEqual(wanted.sort());
+  });
+});
+
 /** One level of an SPDX expression is enough for every package here: one of the alternatives, all of the conjuncts. */
 function allows(licence: string | undefined): boolean {
   return (licence ?? '')
