@@ -7,8 +7,8 @@ import { type FileHandle, open } from 'node:fs/promises';
 
 const batchBytes = 256 * 1024;
 const batchMs = 20;
-const fullBytes = 32 * 1024 * 1024;
-const drainedBytes = 8 * 1024 * 1024;
+const fullBytes = 8 * 1024 * 1024;
+const drainedBytes = 2 * 1024 * 1024;
 
 export class BatchFile {
   readonly #file: FileHandle;

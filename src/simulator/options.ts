@@ -46,8 +46,8 @@ export type ReceiptStat = (typeof receiptStats)[number];
 
 export const accountSchema = z.strictObject({
   systemId: z.string().min(1).max(15),
-  /** SMPP 3.4 §4.1: at most eight characters. */
-  password: z.string().max(8).default(''),
+  /** The standard allows eight characters (SMPP 3.4 §4.1); many carriers give longer ones. */
+  password: z.string().max(64).default(''),
   /** Strict sliding-window limit over every submit_sm of all sessions (see window.ts); null = none. */
   tps: z.number().positive().max(1_000_000).nullable().default(null),
   /** Whether a throttled submit_sm fills the window too. */

@@ -1,16 +1,16 @@
 /** A receipt as the deliver_sm that carries it (SMPP 3.4 §4.6, appendix B, §5.3.2.12, §5.3.2.35). */
-import { encodeDeliverSm, Tag, type Tlv } from '../smpp/index.ts';
+import { encodeDeliverSm, MessageState, Tag, type Tlv } from '../smpp/index.ts';
 import type { Account, ReceiptStat } from './options.ts';
 import type { Receipt } from './receipts.ts';
 
 /** message_state (SMPP 3.4 §5.2.28) of each stat of appendix B. */
-export const messageStates: Readonly<Record<ReceiptStat, number>> = {
-  DELIVRD: 2,
-  EXPIRED: 3,
-  DELETED: 4,
-  UNDELIV: 5,
-  UNKNOWN: 7,
-  REJECTD: 8,
+const messageStates: Readonly<Record<ReceiptStat, number>> = {
+  DELIVRD: MessageState.delivered,
+  EXPIRED: MessageState.expired,
+  DELETED: MessageState.deleted,
+  UNDELIV: MessageState.undeliverable,
+  UNKNOWN: MessageState.unknown,
+  REJECTD: MessageState.rejected,
 };
 
 /** esm_class: this deliver_sm is an SMSC delivery receipt (SMPP 3.4 §5.2.12). */

@@ -3,11 +3,14 @@
  *
  * | state    | meaning                              | leaves for                                                   |
  * |----------|--------------------------------------|--------------------------------------------------------------|
- * | `open`   | connected, not bound                 | `bound` (bind taken); `closed` (no bind in time, not SMPP)   |
+ * | `open`   | connected, not bound                 | `bound`; `closed` (bind refused, none in time, not SMPP)     |
  * | `bound`  | takes submit_sm, brings deliver_sm   | `closed` (unbind, cut, silence, not SMPP, the peer is gone)  |
  * | `closed` | the socket is destroyed or ending    | –                                                            |
  *
  * What one read brings is answered with one write. All PDUs of a read bear the time at which it was read.
+ *
+ * It stands on the codec and the framer of `../smpp` and not on its sessions: the other company's machine must not share
+ * the mistakes of ours, and faults want a hand on every PDU.
  */
 import type { Socket } from 'node:net';
 import {
@@ -39,7 +42,7 @@ export interface SessionHost {
   ended(session: SmscSession, reason: EndReason): void;
 }
 
-export type EndReason = 'unbind' | 'cut' | 'closed' | 'foreign' | 'no-bind' | 'silent' | 'stopped';
+export type EndReason = 'unbind' | 'refused' | 'cut' | 'closed' | 'foreign' | 'no-bind' | 'silent' | 'stopped';
 
 /** deliver_sm wait while this much is unsent; submit_sm are not read while four times as much is. */
 const backlogBytes = 1024 * 1024;
@@ -278,12 +281,12 @@ export class SmscSession implements AccountSession {
     }
     const strings = readStrings(buffer, offset + HEADER_LENGTH, offset + length, 2);
     if (strings === null) {
-      this.#answer(command, Status.invalidCommandLength, sequence);
+      this.#refuse(command, Status.invalidCommandLength, sequence);
       return;
     }
     const account = this.#host.account(strings[0]!);
     if (account === undefined) {
-      this.#answer(command, Status.invalidSystemId, sequence);
+      this.#refuse(command, Status.invalidSystemId, sequence);
       return;
     }
     if (account.faults.silent === 'all') {
@@ -293,7 +296,7 @@ export class SmscSession implements AccountSession {
     }
     const status = account.bindStatus(strings[1]!);
     if (status !== Status.ok) {
-      this.#answer(command, status, sequence);
+      this.#refuse(command, status, sequence);
       return;
     }
     this.write(bindResponse(command, sequence));
@@ -302,6 +305,11 @@ export class SmscSession implements AccountSession {
     this.#submits = command !== Command.bindReceiver;
     this.receives = command !== Command.bindTransmitter;
     account.attach(this, this.#nowUs);
+  }
+
+  #refuse(command: number, status: number, sequence: number): void {
+    this.#answer(command, status, sequence);
+    this.end('refused');
   }
 
   #takeSequence(): number {

@@ -20,29 +20,6 @@ export function machineClock(): SmscClock {
   };
 }
 
-/** A clock that a test moves by hand. */
-export class HandClock implements SmscClock {
-  #us: number;
-  readonly #startEpochMs: number;
-
-  constructor(startEpochMs = 1_795_539_600_000) {
-    this.#startEpochMs = startEpochMs;
-    this.#us = 0;
-  }
-
-  epochMs(): number {
-    return Math.floor(this.#startEpochMs + this.#us / 1000);
-  }
-
-  monotonicUs(): number {
-    return this.#us;
-  }
-
-  advanceMs(ms: number): void {
-    this.#us += Math.round(ms * 1000);
-  }
-}
-
 function readMonotonicUs(): number {
   return Math.floor(Number(process.hrtime.bigint()) / 1000);
 }

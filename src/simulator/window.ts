@@ -27,7 +27,8 @@ export class StrictWindow {
   constructor(tps: number, countRefused: boolean) {
     if (!(tps > 0) || tps > 1_000_000) throw new RangeError('a TPS limit lies above 0 and at or below 1,000,000');
     this.limit = Math.ceil(tps);
-    this.spanUs = (this.limit / tps) * secondUs;
+    // Times are cut to whole microseconds, so of two messages exactly W apart the times may be as little as ⌊W⌋ apart.
+    this.spanUs = Math.floor((this.limit / tps) * secondUs);
     this.#countRefused = countRefused;
     this.#times = new Float64Array(this.limit);
   }
