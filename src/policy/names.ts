@@ -18,8 +18,9 @@ export class Names {
     const names = new Names();
     await names.#load(pool, {
       lane: [...LANES],
-      route: policies.routing.routes.map((route) => route.name),
-      bind: Object.keys(policies.carriers),
+      // Sorted: two processes that start together take the rows in one order, and never wait for each other in a circle.
+      route: policies.routing.routes.map((route) => route.name).sort(),
+      bind: Object.keys(policies.carriers).sort(),
     });
     return names;
   }

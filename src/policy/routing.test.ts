@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { msisdns, route, routeTables } from '../../test/support/routing.ts';
 import { LANES, type LaneName } from './lanes.ts';
 import { checkRoutes, compileRouting, type Route, routeCase, routeOf } from './routing.ts';
 
@@ -85,33 +86,6 @@ describe('routing', () => {
     ]);
   });
 });
-
-function route(name: string, prefixes: string[], lanes: LaneName[] | null = null): Route {
-  return { name, prefixes, lanes, binds: ['carrier'] };
-}
-
-const digits = (min: number, max: number) =>
-  // Few digits, so that prefixes nest and numbers hit them.
-  fc.array(fc.constantFrom('1', '2', '3'), { minLength: min, maxLength: max }).map((parts) => parts.join(''));
-const msisdns = digits(7, 15).map((text) => `+${text}`);
-
-/** Tables without contradictions: each prefix is taken once for every lane and once more for some lanes. */
-const routeTables: fc.Arbitrary<Route[]> = fc
-  .array(fc.record({ prefix: digits(0, 5), lanes: fc.option(fc.subarray([...LANES], { minLength: 1 })) }), {
-    maxLength: 30,
-  })
-  .map((rules) => {
-    const taken = new Set(['+ *']);
-    const routes = [route('rest', ['+'])];
-    for (const { prefix, lanes } of rules) {
-      const keys = (lanes ?? ['*']).map((lane) => `+${prefix} ${lane}`);
-      if (keys.some((key) => taken.has(key))) continue;
-      for (const key of keys) taken.add(key);
-      routes.push(route(`r${routes.length}`, [`+${prefix}`], lanes));
-    }
-    return routes;
-  })
-  .chain((routes) => fc.shuffledSubarray(routes, { minLength: routes.length }));
 
 /** The rule as DESIGN says it, without tables: look at every prefix of every route. */
 function oracle(routes: readonly Route[], msisdn: string, lane: LaneName): Route | undefined {
