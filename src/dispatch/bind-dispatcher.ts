@@ -11,7 +11,7 @@ import type { ChainWriter } from '../audit/index.ts';
 import type { Clock, IdAllocator, Pool } from '../platform/index.ts';
 import type { CarrierPolicy, LaneName, LanePolicy } from '../policy/index.ts';
 import { FINAL, type Journal } from '../records/index.ts';
-import type { Answer, DeliverSm, Incoming } from '../smpp/index.ts';
+import type { Answer, IncomingDeliver } from '../smpp/index.ts';
 import { parseReceipt } from '../smpp/index.ts';
 import { queueName } from './chunks.ts';
 import { Encoder } from './encoder.ts';
@@ -28,7 +28,7 @@ import type { DispatchExtra, HeldChunk } from './types.ts';
 /** What the bind's sessions call back. */
 export interface WireHandlers {
   onAnswer(sent: Sent, answer: Answer): void;
-  onIncoming(incoming: Incoming<DeliverSm>): void;
+  onIncoming(incoming: IncomingDeliver): void;
   onRoom(): void;
   onUp(): void;
   onDown(reason: string): void;
@@ -300,7 +300,7 @@ export class BindDispatcher {
     }
   }
 
-  #onIncoming(incoming: Incoming<DeliverSm>): void {
+  #onIncoming(incoming: IncomingDeliver): void {
     const receipt = parseReceipt(incoming.pdu);
     if (receipt === null) {
       // Messages from phones have no room here yet: the SMSC keeps them.

@@ -3,6 +3,7 @@
  * writes down how each ended.
  */
 export { type CarrierWire, type DispatchLog, type WireHandlers } from './bind-dispatcher.ts';
+export { connectCarrier } from './carrier-wire.ts';
 export { type NewChunk, createDispatchQueues, insertChunks, notifyDispatch, queueName } from './chunks.ts';
 export { CANCEL_CHANNEL, Dispatch, type DispatchOptions } from './dispatch.ts';
 export type { TextSource } from './hold.ts';
