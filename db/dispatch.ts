@@ -1,0 +1,33 @@
+import { bigint, boolean, date, integer, smallint, timestamp, uuid } from 'drizzle-orm/pg-core';
+import { tocsin } from './schema.ts';
+
+export const chunk = tocsin.table('chunk', {
+  id: bigint({ mode: 'number' }).primaryKey(),
+  day: date({ mode: 'string' }).notNull(),
+  alert: uuid(),
+  lane: smallint().notNull(),
+  route: smallint().notNull(),
+  firstDelivery: bigint('first_delivery', { mode: 'number' }).notNull(),
+  deliveries: integer().notNull(),
+  deliveryIds: bigint('delivery_ids', { mode: 'number' }).array(),
+  attempt: smallint().notNull().default(1),
+  possibleDuplicate: boolean('possible_duplicate').notNull().default(false),
+  priority: integer().notNull(),
+  notBefore: bigint('not_before', { mode: 'number' }),
+  expiresMin: bigint('expires_min', { mode: 'number' }).notNull(),
+  expiresMax: bigint('expires_max', { mode: 'number' }).notNull(),
+  job: uuid().notNull(),
+  claimedTo: integer('claimed_to').notNull().default(0),
+  holderProcess: bigint('holder_process', { mode: 'number' }),
+  holderBind: smallint('holder_bind'),
+  holderFence: bigint('holder_fence', { mode: 'number' }),
+  settled: boolean().notNull().default(false),
+  createdAt: bigint('created_at', { mode: 'number' }).notNull(),
+});
+
+export const bindLease = tocsin.table('bind_lease', {
+  bind: smallint().primaryKey(),
+  fence: bigint({ mode: 'number' }).notNull(),
+  process: bigint({ mode: 'number' }).notNull(),
+  until: timestamp({ withTimezone: true, mode: 'string' }).notNull(),
+});
