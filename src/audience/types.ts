@@ -1,5 +1,5 @@
 /** Who hears an alert, as the doors see it: lists, their members, recipients. */
-import type { Readable, Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 import type { EpochMs } from '../platform/index.ts';
 import type { Msisdn } from './msisdn.ts';
 
@@ -22,7 +22,7 @@ export interface ImportOptions {
   readonly organisation: number;
   readonly list: string;
   readonly mode: ListMode;
-  /** Row errors as CSV: `line,lastLine,field,rule,message`. Ended by the import. Nothing is written when null. */
+  /** Row errors as CSV: `line,field,rule,message`, never a value of the row. Ended by the import. Null: not written. */
   readonly errors: Writable | null;
   /** Stops between two batches. */
   readonly signal?: AbortSignal;
@@ -32,7 +32,7 @@ export interface ImportResult {
   readonly list: string;
   /** Data rows read, good and bad. */
   readonly rows: number;
-  /** Members that the list did not have before. */
+  /** Members that the file put on the list. */
   readonly added: number;
   /** Good rows whose number was already a member, or stood earlier in the file. */
   readonly duplicates: number;
@@ -42,9 +42,8 @@ export interface ImportResult {
 }
 
 export interface RowError {
-  /** 1-based line of the file; `lastLine` differs when a quoted field spans lines. */
+  /** 1-based line of the file. A record is one line: a quoted field can't span two. */
   readonly line: number;
-  readonly lastLine: number;
   readonly field: string | null;
   readonly rule: string;
   readonly message: string;
@@ -60,8 +59,13 @@ export interface ListService {
   get(organisation: number, name: string): Promise<ListView | null>;
   /** By name, after `after`, at most `limit`. */
   all(organisation: number, after: string | null, limit: number): Promise<readonly ListView[]>;
-  /** @throws CsvHeaderError when the file has no usable header: nothing was stored. */
-  importCsv(stream: Readable, options: ImportOptions): Promise<ImportResult>;
+  /**
+   * Reads a CSV file with the columns `msisdn` and, if there, `language`, in any order, in constant memory. Makes the
+   * list when there is none. With `add`, batches that were committed stay when a later one fails (importing the file
+   * again does no harm); with `replace`, the list changes only when the whole file has been read.
+   * @throws CsvHeaderError when the file has no usable header: nothing was stored.
+   */
+  importCsv(source: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<ImportResult>;
 }
 
 export interface RecipientView {

@@ -131,3 +131,8 @@ function parseValidity(text: string): number | null {
   const ms = Math.round(Duration.fromISO(text).toMillis());
   return Number.isSafeInteger(ms) ? ms : null;
 }
+
+/** Lower case; null when it is no UUID. */
+export function parseUuid(text: string): string | null {
+  return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text) ? text.toLowerCase() : null;
+}

@@ -1,0 +1,4 @@
+/** stub */
+export class CsvHeaderError extends Error {
+  override readonly name = 'CsvHeaderError';
+}

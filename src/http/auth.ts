@@ -1,0 +1,43 @@
+/** Who may: the API key in `Authorization: Bearer …`, and the scope that a route wants. Runs before the body is read. */
+import type { MiddlewareHandler } from 'hono';
+import type { HttpEnv } from './context.ts';
+import { ProblemError } from './problems.ts';
+import type { Services } from './services.ts';
+
+/** What a key may do; `tocsin keys create --scope`. */
+export const SCOPES = {
+  'alerts:write': 'Submit and cancel alerts',
+  'alerts:read': 'Read alerts and their progress',
+  'deliveries:read': 'Search deliveries and read their timeline',
+  'lists:write': 'Make and change lists',
+  'lists:read': 'Read lists',
+  'recipients:write': 'Change what is known about a recipient',
+  'recipients:read': 'Read what is known about a recipient',
+} as const;
+export type Scope = keyof typeof SCOPES;
+
+/** A Bearer token as RFC 6750 writes it; the length bounds what is hashed. */
+const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]{8,256})$/i;
+
+export function authenticated(keys: Services['keys'], scope: Scope): MiddlewareHandler<HttpEnv> {
+  return async (c, next) => {
+    const token = BEARER.exec(c.req.header('authorization') ?? '')?.[1];
+    const found = token === undefined ? null : keys.authenticate(token);
+    const principal = found instanceof Promise ? await found : found;
+    if (principal === null) {
+      throw new ProblemError('unauthenticated', {
+        detail: 'Send a valid API key as "Authorization: Bearer <key>".',
+        headers: { 'www-authenticate': 'Bearer realm="tocsin"', connection: 'close' },
+      });
+    }
+    if (!principal.scopes.has(scope)) {
+      throw new ProblemError('scope-missing', {
+        detail: `The API key needs the scope ${scope}.`,
+        errors: [{ field: null, rule: 'scope-missing', message: `needs the scope ${scope}` }],
+        headers: { 'www-authenticate': `Bearer realm="tocsin", error="insufficient_scope", scope="${scope}"` },
+      });
+    }
+    c.set('principal', principal);
+    return next();
+  };
+}

@@ -1,0 +1,11 @@
+/**
+ * The HTTP door. Each route is: who may (auth.ts), parse (schemas/), one call into a room (services.ts), shape the
+ * answer. Every refusal is a problem document of one closed registry (problems.ts).
+ */
+export { type App, type AppOptions, createApp } from './app.ts';
+export { SCOPES, type Scope } from './auth.ts';
+export { BODY_LIMITS, type BodyLimits } from './body.ts';
+export { PROBLEM_CODES, PROBLEM_TYPES, type ProblemCode } from './problems.ts';
+export { type RunningServer, SERVER_LIMITS, type ServerLimits, type ServerOptions, startServer } from './server.ts';
+export type { DeliveryDetail, DeliveryKey, DeliveryPage, DeliveryService, Readiness, Services } from './services.ts';
+export { UPLOAD_LIMITS, type UploadLimits } from './upload.ts';
