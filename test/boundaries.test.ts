@@ -159,6 +159,11 @@ describe('a planted violation', () => {
     ]);
     expect([...lint(folder, 'lint/suspicious/noImportCycles')]).toEqual(['src/smpp/a.ts', 'src/smpp/b.ts']);
   });
+
+  test('a promise that nobody waits for is seen by the linter', () => {
+    plant(folder, [['src/smpp/a.ts', 'async function f(): Promise<void> {}\nexport function g() {\n  f();\n}']]);
+    expect([...lint(folder, 'lint/nursery/noFloatingPromises')]).toEqual(['src/smpp/a.ts']);
+  });
 });
 
 /** Replaces what stands in the folder's `src/` by these files. */
@@ -177,6 +182,7 @@ function lint(folder: string, rule = 'lint/style/noRestrictedImports'): Set<stri
     biome,
     'lint',
     '--reporter=json',
+    '--colors=off',
     '--max-diagnostics=none',
     `--only=${rule.slice('lint/'.length)}`,
     'src',
