@@ -15,7 +15,7 @@ COPY src src
 RUN ["scripts/assemble.sh", "out"]
 
 FROM node:${NODE_VERSION}-bookworm-slim
-ENV NODE_ENV=production TOCSIN_HOME=/var/lib/tocsin PORT=8080
+ENV NODE_ENV=production TOCSIN_HOME=/var/lib/tocsin HOST=0.0.0.0 PORT=8080
 WORKDIR /app
 COPY --from=build /build/out/app ./
 # Keys and the keyring live here; the tree itself is never written.

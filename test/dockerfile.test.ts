@@ -71,6 +71,10 @@ describe('the image', () => {
     rmSync(folder, { recursive: true });
   });
 
+  test('listens on all addresses of its container', () => {
+    expect(image.env.HOST).toBe('0.0.0.0');
+  });
+
   test('runs as a numeric user that is not root', () => {
     expect(image.user).toMatch(/^[1-9]\d*:[1-9]\d*$/);
   });
