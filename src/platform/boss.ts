@@ -42,6 +42,11 @@ export async function openBoss({ target, onError, onWarning }: BossOptions): Pro
 /** pg-boss's calls inside one of our transactions: `boss.insert(queue, jobs, { db: bossTx(tx) })`. */
 export function bossTx(tx: Tx): Db {
   return {
-    executeSql: async (text: string, values?: unknown[]) => ({ rows: await tx.query(text, values ?? []) }),
+    executeSql: async (text: string, values?: unknown[]) => ({
+      rows: await tx.query(
+        text,
+        values?.map((value) => value ?? null),
+      ),
+    }),
   };
 }

@@ -1,4 +1,5 @@
 /** Everything the environment says, read once. */
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { ConfigError } from './errors.ts';
@@ -66,16 +67,16 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     database: databaseOf(env, values.TOCSIN_EMBEDDED === '1'),
     home,
     policies: resolve(values.TOCSIN_POLICIES),
-    masterKey: masterKeyOf(env['TOCSIN_MASTER_KEY'], env['NODE_ENV'] === 'production' && values.TOCSIN_EMBEDDED !== '1'),
+    masterKey: masterKeyOf(env.TOCSIN_MASTER_KEY, env.NODE_ENV === 'production' && values.TOCSIN_EMBEDDED !== '1'),
     keyring: resolve(values.TOCSIN_KEYRING ?? resolve(home, 'keyring')),
     logLevel: values.LOG_LEVEL,
   };
 }
 
 function databaseOf(env: Readonly<Record<string, string | undefined>>, embedded: boolean): ConnectionTarget | null {
-  const url = env['DATABASE_URL'];
-  if (url !== undefined && url !== '') return parseDatabaseUrl(url);
-  if (env['NODE_ENV'] === 'production' && !embedded) {
+  const url = env.DATABASE_URL;
+  if (url !== undefined && url !== '') return parseDatabaseUrl(url, (path) => readFileSync(path, 'utf8'));
+  if (env.NODE_ENV === 'production' && !embedded) {
     throw new ConfigError(
       'DATABASE_URL',
       'must be set when NODE_ENV=production, for example DATABASE_URL=postgres://user:password@host:5432/tocsin; ' +

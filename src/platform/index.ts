@@ -8,13 +8,15 @@ export {
   openDatabase,
   Pool,
   type PoolName,
+  type PoolStats,
   readDatabaseTime,
   type Tx,
 } from './database.ts';
+export { type EmbeddedServer, freePort, startEmbedded } from './embedded.ts';
 export { ConfigError, StartError, TransactionFailed } from './errors.ts';
 export { IdAllocator, idBlockSize } from './ids.ts';
 export { createLog, type Log, safeError } from './log.ts';
 export { createMetrics, latencyBuckets, type Metrics } from './metrics.ts';
 export { type BodyClass, KeyGone, masterKey, type Sealed, type SealRequest, Vault } from './sealing.ts';
 export { Shutdown } from './shutdown.ts';
-export { describeTarget, parseDatabaseUrl } from './target.ts';
+export { databaseUrl, describeTarget, parseDatabaseUrl } from './target.ts';

@@ -10,8 +10,8 @@
  * The salt of the commitment is inside, so that a six-digit code can't be guessed from its commitment once the key is gone.
  */
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
-import { link, mkdir, open, readdir, readFile, stat, unlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { link, mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import type { EpochMs } from './clock.ts';
 import { ConfigError, StartError } from './errors.ts';
@@ -44,6 +44,8 @@ const nonceLength = 12;
 const saltLength = 32;
 const tagLength = 16;
 const hourMs = 3_600_000;
+/** Left to a text's last deliveries after its hour, before the key goes. */
+const shredGraceMs = 300_000;
 
 export class Vault {
   readonly #pool: Pool;
@@ -105,13 +107,17 @@ export class Vault {
     return `epoch:${hourOf(expiresAt)}`;
   }
 
-  /** Overwrites and removes hourly keys whose hour ended at least an hour ago. Returns their hours. */
+  /**
+   * Overwrites and removes hourly keys whose hour has ended: every text under them has expired. Some minutes are left for
+   * what is being settled; with a call each minute a key is gone well within the hour after its last validity. Each node
+   * calls it, to forget its own copy too. Returns the hours of the files that it removed.
+   */
   async shred(now: EpochMs): Promise<string[]> {
     const gone: string[] = [];
     for (const file of await readdir(this.#keyring).catch(() => [] as string[])) {
       const match = /^(\d{4}-\d\d-\d\dT\d\d)\.key$/.exec(file);
       const hour = match?.[1];
-      if (hour === undefined || now < Date.parse(`${hour}:00:00Z`) + 2 * hourMs) continue;
+      if (hour === undefined || now < shredAt(hour)) continue;
       const path = join(this.#keyring, file);
       const handle = await open(path, 'r+').catch(() => null);
       if (handle !== null) {
@@ -127,7 +133,7 @@ export class Vault {
       gone.push(hour);
     }
     for (const hour of this.#epochKeys.keys()) {
-      if (now >= Date.parse(`${hour}:00:00Z`) + 2 * hourMs) this.#epochKeys.delete(hour);
+      if (now >= shredAt(hour)) this.#epochKeys.delete(hour);
     }
     return gone;
   }
@@ -188,7 +194,6 @@ export class Vault {
     return key;
   }
 
-  /** A key appears whole or not at all: written aside, then linked under its name, which fails where another node was first. */
   async #readEpochKey(hour: string, make: boolean): Promise<Buffer> {
     const path = join(this.#keyring, `${hour}.key`);
     const read = async (): Promise<Buffer | null> => {
@@ -202,18 +207,7 @@ export class Vault {
     if (there !== null) return there;
     if (!make) throw new KeyGone(`no key epoch:${hour}`);
     await mkdir(this.#keyring, { recursive: true, mode: 0o700 });
-    const aside = join(this.#keyring, `.${hour}.${process.pid}.${randomBytes(6).toString('hex')}`);
-    const handle = await open(aside, 'wx', 0o600);
-    try {
-      await handle.write(randomBytes(32));
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await link(aside, path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error;
-    });
-    await unlink(aside);
+    await makeKeyFile(path);
     const key = await read();
     if (key === null) throw new TypeError('an hourly key was made and is not there');
     return key;
@@ -223,17 +217,39 @@ export class Vault {
 /** The master key: from the environment, else kept in `master.key` below TOCSIN_HOME, made at the first start. */
 export async function masterKey(fromEnvironment: Buffer | null, home: string): Promise<Buffer> {
   if (fromEnvironment !== null) return fromEnvironment;
-  await mkdir(home, { recursive: true, mode: 0o700 });
+  // As root the embedded PostgreSQL runs as another user, who must be able to pass through.
+  await mkdir(home, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
   const path = join(home, 'master.key');
-  await writeFile(path, randomBytes(32), { flag: 'wx', mode: 0o600 }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error;
-  });
+  if ((await stat(path).catch(() => null)) === null) await makeKeyFile(path);
   const key = await readFile(path);
   if (key.length !== 32) throw new StartError(`${path} is not a key of 32 octets: restore it from your backup`);
   if (((await stat(path)).mode & 0o077) !== 0 && process.platform !== 'win32') {
     throw new StartError(`${path} can be read by others; type: chmod 600 ${path}`);
   }
   return key;
+}
+
+/**
+ * Makes a file with a fresh key of 32 octets, unless it is there. It appears whole or not at all: written aside, then
+ * linked under its name, which fails where another process was first.
+ */
+async function makeKeyFile(path: string): Promise<void> {
+  const aside = `${path}.${randomBytes(6).toString('hex')}.new`;
+  const handle = await open(aside, 'wx', 0o600);
+  try {
+    await handle.write(randomBytes(32));
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await link(aside, path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+  await unlink(aside);
+  // The name must outlive a power cut as surely as the rows that were sealed under the key. Windows opens no folders.
+  const folder = await open(dirname(path), 'r').catch(() => null);
+  await folder?.sync().catch(() => undefined);
+  await folder?.close();
 }
 
 function encrypt(key: Buffer, plain: Buffer, name: string): Buffer {
@@ -251,5 +267,6 @@ function decrypt(key: Buffer, sealed: Buffer, name: string): Buffer {
   return Buffer.concat([decipher.update(sealed.subarray(1 + nonceLength, -tagLength)), decipher.final()]);
 }
 
+const shredAt = (hour: string): EpochMs => Date.parse(`${hour}:00:00Z`) + hourMs + shredGraceMs;
 const hourOf = (ms: EpochMs): string => new Date(ms).toISOString().slice(0, 13);
 const monthOf = (ms: EpochMs): string => new Date(ms).toISOString().slice(0, 7);
