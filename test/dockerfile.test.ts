@@ -9,6 +9,7 @@ import {
   chownSync,
   copyFileSync,
   existsSync,
+  linkSync,
   lstatSync,
   mkdtempSync,
   readdirSync,
@@ -61,8 +62,12 @@ describe('the image', () => {
     home = join(image.root, image.env.TOCSIN_HOME ?? '');
     // The user of the image may not reach the Node of a clone below a 0700 folder.
     node = join(folder, 'node');
-    copyFileSync(process.execPath, node);
-    chmodSync(node, 0o755);
+    try {
+      linkSync(process.execPath, node);
+    } catch {
+      copyFileSync(process.execPath, node);
+      chmodSync(node, 0o755);
+    }
     if (process.getuid?.() === 0) chownSync(home, ...userOf(image));
   }, 180_000);
   afterAll(() => {

@@ -3,7 +3,17 @@
  * each stage is a folder, COPY copies, RUN runs its script. It knows what our Dockerfile uses and refuses the rest.
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { basename, dirname, join, matchesGlob, posix, resolve } from 'node:path';
 
 export interface Instruction {
@@ -125,7 +135,7 @@ function step(stage: Built, { name, words, options, line, execForm }: Instructio
         path: from === null ? resolve(around.context, word) : join(from.root, posix.resolve(from.workdir, word)),
         kept: (path: string) => from !== null || !around.ignored(posix.relative(around.context, path)),
       }));
-      copy(sources, words.at(-1) ?? '', inside(words.at(-1) ?? ''));
+      copy(sources, words.at(-1) ?? '', inside(words.at(-1) ?? ''), from !== null);
       return;
     }
     case 'RUN': {
@@ -167,13 +177,32 @@ function step(stage: Built, { name, words, options, line, execForm }: Instructio
 }
 
 /** COPY's rules: of a folder the content is copied; several sources, or a target with a slash, mean "into the folder". */
-function copy(sources: { path: string; kept: (path: string) => boolean }[], target: string, to: string): void {
+function copy(
+  sources: { path: string; kept: (path: string) => boolean }[],
+  target: string,
+  to: string,
+  linked: boolean,
+): void {
   for (const { path, kept } of sources) {
     if (!kept(path)) throw new Error(`${basename(path)} is kept out by .dockerignore`);
     const whole = statSync(path).isDirectory();
     const into = whole || (sources.length === 1 && !/(^|\/)\.?\.?\/?$/.test(target)) ? to : join(to, basename(path));
     mkdirSync(whole ? into : dirname(into), { recursive: true });
-    cpSync(path, into, { recursive: true, verbatimSymlinks: true, filter: kept });
+    if (linked && whole) linkTree(path, into);
+    else cpSync(path, into, { recursive: true, verbatimSymlinks: true, filter: kept });
+  }
+}
+
+/** From one stage to the next nothing is changed any more, so the thousands of files of node_modules are linked. */
+function linkTree(from: string, to: string): void {
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) {
+      mkdirSync(target, { recursive: true });
+      linkTree(source, target);
+      chmodSync(target, statSync(source).mode);
+    } else if (entry.isSymbolicLink()) symlinkSync(readlinkSync(source), target);
+    else linkSync(source, target);
   }
 }
 
