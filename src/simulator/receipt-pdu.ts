@@ -60,8 +60,17 @@ export function encodeReceipt(
         : [
             { tag: Tag.receiptedMessageId, value: Buffer.from(`${receipt.messageId}\0`, 'latin1') },
             stateTlvs.get(receipt.stat)!,
+            // Where there is a text, the error stands in its `err:`.
+            ...(form === 'tlv' && !delivered ? [networkError(receipt.error)] : []),
           ],
   });
+}
+
+/** network_error_code (SMPP 3.4 §5.3.2.31): network type 3 = GSM, then the error. */
+function networkError(error: string): Tlv {
+  const value = Buffer.from([3, 0, 0]);
+  value.writeUInt16BE(Number.parseInt(error, 10) || 0, 1);
+  return { tag: Tag.networkErrorCode, value };
 }
 
 let lastMinute = -1;

@@ -3,7 +3,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { Command, encodeCorrelation, MessageState, Status, segment } from '../smpp/index.ts';
+import { Command, encodeCorrelation, MessageState, parseReceipt, Session, Status, segment } from '../smpp/index.ts';
 import { type LedgerRecord, readLedger } from './ledger.ts';
 import { type LoggedSubmit, readSubmitLog } from './log.ts';
 import { type SimulatorInput, SimulatorOptionsError } from './options.ts';
@@ -115,7 +115,7 @@ describe('the link', () => {
   });
 
   test('asks a quiet peer whether it lives, and ends the session of one that does not answer', async () => {
-    const simulator = await simulate({}, { enquireLinkMs: 40 });
+    const simulator = await simulate({}, { enquireLinkMs: 120 });
     const esme = await bound(simulator);
     const [first] = await esme.pdus((pdu) => pdu.command === Command.enquireLink);
     esme.send(Command.enquireLinkResp, first!.sequence);
@@ -250,7 +250,7 @@ describe('receipts', () => {
     const [answer] = await esme.answers(esme.submit(submitSm()));
     const [receipt] = await esme.delivers();
     expect(receipt).toMatchObject({ messageId: answer!.messageId, state: MessageState.expired });
-    expect(receipt!.pdu.tlvs).toHaveLength(form === 'text' ? 0 : 2);
+    expect(receipt!.pdu.tlvs).toHaveLength({ text: 0, tlv: 3, both: 2 }[form]);
     expect(receipt!.pdu.shortMessage.length > 0).toBe(form !== 'tlv');
     expect(accountStats(simulator).fired.failedReceipts).toBe(1);
   });
@@ -432,7 +432,7 @@ describe('faults on demand', () => {
     const simulator = await simulate();
     expect(() => simulator.setFaults('bank', { silence: true } as object)).toThrow(SimulatorOptionsError);
     expect(() => simulator.setFaults('nobody', {})).toThrow(UnknownAccount);
-    expect(() => simulator.waitFor('nobody', 'received', { atLeast: 1 }, 10)).toThrow(UnknownAccount);
+    await expect(simulator.waitFor('nobody', 'received', { atLeast: 1 }, 10)).rejects.toThrow(UnknownAccount);
     await expect(simulator.waitFor('bank', 'received', { atLeast: 1 }, 10)).rejects.toThrow(WaitTimeout);
   });
 });
@@ -547,6 +547,19 @@ describe('log and ledger', () => {
     expect(numbers).toEqual([1, 1, 1]);
   });
 
+  test.skipIf(process.platform !== 'linux')('a log that can not be written ends the sessions and is told', async () => {
+    const failed = Promise.withResolvers<Error>();
+    const simulator = await startSimulator(
+      { accounts: [{ systemId: 'bank' }], log: '/dev/full' },
+      { onFailure: failed.resolve },
+    );
+    const { esme } = await TestingEsme.bind(simulator.port, 'bank');
+    esme.submit(submitSm());
+    expect(await failed.promise).toMatchObject({ code: 'ENOSPC' });
+    await esme.closed;
+    await expect(simulator.stop()).rejects.toMatchObject({ code: 'ENOSPC' });
+  });
+
   test('a file that is no ledger is refused by its reader', async () => {
     const file = path.join(await temporaryFolder(), 'not-a-ledger');
     await writeFile(file, 'x'.repeat(64));
@@ -577,6 +590,44 @@ test('the view shows whole texts: parts in any order, alphabets, an emoji cut in
     { text: 'Hi', segments: 1, to: '447700900123' },
     { text: emoji, segments: 2, to: '447700900123' },
   ]);
+});
+
+test('the gateway’s own session submits through it and gets its receipts', async () => {
+  const simulator = await simulate({ password: 'secret', tps: 1_000 });
+  const total = 300;
+  const answered: string[] = [];
+  const receipts: string[] = [];
+  const done = Promise.withResolvers<void>();
+  let sent = 0;
+  const fill = () => {
+    while (sent < total && session.submit(submitSm({ destAddr: String(447_700_900_000 + sent) }), sent)) sent += 1;
+  };
+  const session = await Session.connect<number>({
+    host: '127.0.0.1',
+    port: simulator.port,
+    mode: 'transceiver',
+    systemId: 'bank',
+    password: 'secret',
+    limits: { window: 20 },
+    handlers: {
+      onAnswer: (_, answer) => answered.push(answer.kind === 'answered' ? (answer.messageId ?? '') : answer.reason),
+      onIncoming: (incoming) => {
+        receipts.push(parseReceipt(incoming.pdu)?.messageId ?? '');
+        incoming.respond(Status.ok);
+        if (receipts.length === total) done.resolve();
+      },
+      onRoom: () => fill(),
+      onClosed: () => done.resolve(),
+    },
+  });
+  fill();
+  await done.promise;
+  expect(new Set(answered).size).toBe(total);
+  expect(receipts.toSorted()).toEqual(answered.toSorted());
+  await simulator.waitFor('bank', 'receipts.answered', { atLeast: total }, 2_000);
+  await session.unbind();
+  await simulator.waitFor('bank', 'now.sessions', { atMost: 0 }, 2_000);
+  expect(accountStats(simulator)).toMatchObject({ received: total, accepted: total, violations: 0 });
 });
 
 test('wrong options are refused with the field and the reason', async () => {

@@ -186,12 +186,12 @@ export class Simulator {
    * Resolves with the counter's value once it is as wanted.
    * @throws WaitTimeout after `timeoutMs`, UnknownAccount, RangeError for a counter that does not exist
    */
-  waitFor(systemId: string, counter: CounterName, target: CounterTarget, timeoutMs: number): Promise<number> {
+  async waitFor(systemId: string, counter: CounterName, target: CounterTarget, timeoutMs: number): Promise<number> {
     const account = this.#account(systemId);
     const value = () => counterOf(account.snapshot(), counter);
     const reached = () => value() >= (target.atLeast ?? -Infinity) && value() <= (target.atMost ?? Infinity);
-    if (reached()) return Promise.resolve(value());
-    return new Promise((resolve, reject) => {
+    if (reached()) return value();
+    return await new Promise((resolve, reject) => {
       const finish = () => {
         clearTimeout(timer);
         this.#waiters.delete(waiter);

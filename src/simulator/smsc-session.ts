@@ -73,7 +73,7 @@ export class SmscSession implements AccountSession {
   #flushing = false;
   readonly #later = new Fifo<{ dueUs: number; pdu: Buffer }>();
   #heardUs: number;
-  #enquired = false;
+  #enquiredUs = 0;
 
   constructor(number: number, socket: Socket, host: SessionHost) {
     this.number = number;
@@ -160,11 +160,15 @@ export class SmscSession implements AccountSession {
       if (nowUs - this.#openedUs > this.#host.bindTimeoutMs * 1000) this.end('no-bind');
       return;
     }
-    const quietMs = (nowUs - this.#heardUs) / 1000;
-    if (quietMs > 2 * this.#host.enquireLinkMs) {
+    const { enquireLinkMs, congested } = this.#host;
+    // While we don't read, silence is ours and not the peer's.
+    if (congested) this.#heardUs = nowUs;
+    const heardOrAskedUs = Math.max(this.#heardUs, this.#enquiredUs);
+    if (nowUs - heardOrAskedUs <= enquireLinkMs * 1000 || this.account?.faults.silent === 'all') return;
+    if (this.#enquiredUs > this.#heardUs) {
       this.end('silent');
-    } else if (quietMs > this.#host.enquireLinkMs && !this.#enquired && this.account?.faults.silent !== 'all') {
-      this.#enquired = true;
+    } else {
+      this.#enquiredUs = nowUs;
       this.write(encodeHeader(Command.enquireLink, Status.ok, this.#takeSequence()));
     }
   }
@@ -213,7 +217,6 @@ export class SmscSession implements AccountSession {
     this.#nowUs = this.#host.clock.monotonicUs();
     this.#nowMs = this.#host.clock.epochMs();
     this.#heardUs = this.#nowUs;
-    this.#enquired = false;
     this.#flushing = true;
     try {
       this.#framer.push(chunk);

@@ -10,7 +10,7 @@ export interface SmscClock {
   monotonicUs(): number;
 }
 
-/** The machine's clock. Wall time is read once and carried by the monotonic clock: a step of the wall clock changes nothing. */
+/** The machine's clock. Wall time is read once and carried by the monotonic clock, so that its steps change nothing. */
 export function machineClock(): SmscClock {
   const startEpochMs = performance.timeOrigin + performance.now();
   const startUs = readMonotonicUs();

@@ -8,7 +8,8 @@ const secondUs = 1_000_000;
 /**
  * A strict sliding window. With R TPS, n = ⌈R⌉ and W = n ÷ R seconds: no half-open interval of length W holds more than
  * n. For a whole R that reads "at most R in any one second"; 0.5 TPS is one in any 2 s; 2.5 TPS is three in any 1.2 s
- * (so at most three in any one second, and 2.5 a second on average). A bucket or a counter cleared each wall second lets up to twice as many through.
+ * (so at most three in any one second, and 2.5 a second on average). A bucket, or a counter cleared each wall second,
+ * lets up to twice as many through.
  */
 export class StrictWindow {
   /** Greatest number within `spanUs`. */
