@@ -47,7 +47,7 @@ function errorsOf(issue: Issue, input: unknown, where: string | null): FieldErro
     case 'invalid_key':
       return issue.issues.flatMap((inner) => errorsOf({ ...inner, path: issue.path }, input, where));
     case 'custom':
-      return one(typeof issue.params?.['rule'] === 'string' ? issue.params['rule'] : 'invalid', issue.message);
+      return one(typeof issue.params?.rule === 'string' ? issue.params.rule : 'invalid', issue.message);
     default:
       return one('invalid', 'is not valid');
   }

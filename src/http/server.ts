@@ -43,7 +43,7 @@ export interface RunningServer {
 export async function startServer(app: App, options: ServerOptions): Promise<RunningServer> {
   const limits = { ...SERVER_LIMITS, ...options.limits };
   let closing = false;
-  const answer = getRequestListener(app.fetch, { overrideGlobalObjects: false, errorHandler: malformed });
+  const answer = getRequestListener(app.fetch, { errorHandler: malformed });
   const server = createServer(
     {
       maxHeaderSize: limits.headerBytesMax,

@@ -95,6 +95,9 @@ const sender = matching(
   'must be 1 to 11 letters and digits, a short code of 3 to 8 digits, or an E.164 number',
 ).openapi({ example: 'MyBank' });
 
+/** The generator can't see through a transform. */
+const NULLABLE = { type: ['string', 'null'] } as { type: ['string', 'null'] };
+
 export const alertRequest = z
   .strictObject({
     lane: laneName,
@@ -107,11 +110,11 @@ export const alertRequest = z
     sender: sender.nullish(),
     target,
     reference: reference.nullish().openapi({ description: "The producer's own id of the alert." }),
-    notBefore: instantIn.nullish(),
-    expiresAt: instantIn.nullish(),
+    notBefore: instantIn.nullish().openapi(NULLABLE),
+    expiresAt: instantIn.nullish().openapi(NULLABLE),
     validFor: validity
       .nullish()
-      .openapi({ description: 'Instead of expiresAt: counted from notBefore, else from acceptance.' }),
+      .openapi({ ...NULLABLE, description: 'Instead of expiresAt: counted from notBefore, else from acceptance.' }),
   })
   .transform((value, context): AlertRequest => {
     const { notBefore = null, expiresAt = null, validFor = null } = value;

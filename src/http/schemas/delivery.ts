@@ -7,10 +7,10 @@ import {
   instantIn,
   instantOut,
   laneName,
-  matching,
   msisdn,
   reference,
   refuse,
+  rule,
   toInstant,
   toInstantOrNull,
 } from './common.ts';
@@ -51,7 +51,7 @@ function isDay(day: string): boolean {
 
 export const deliveryQuery = z
   .strictObject({
-    alert: z.string().max(64).toLowerCase().pipe(z.uuid()).optional(),
+    alert: z.string().max(64).toLowerCase().pipe(z.uuid()).optional().openapi({ format: 'uuid' }),
     /** `+` in a query string that wasn't escaped arrives as a space. */
     msisdn: z.preprocess((text) => (typeof text === 'string' ? text.replace(/^ /, '+') : text), msisdn).optional(),
     reference: reference.optional(),
@@ -60,7 +60,12 @@ export const deliveryQuery = z
     lane: laneName.optional(),
     from: instantIn.optional().openapi({ description: 'Made at or after.' }),
     to: instantIn.optional().openapi({ description: 'Made before.' }),
-    limit: matching(/^[1-9]\d{0,2}$|^1000$/, 'limit', `must be a whole number from 1 to ${PAGE_MAX}`)
+    limit: z
+      .string()
+      .refine(
+        (text) => /^[1-9]\d{0,3}$/.test(text) && Number(text) <= PAGE_MAX,
+        rule('limit', `must be 1 to ${PAGE_MAX}`),
+      )
       .transform(Number)
       .default(PAGE_DEFAULT)
       .openapi({ type: 'integer', minimum: 1, maximum: PAGE_MAX, default: PAGE_DEFAULT }),
