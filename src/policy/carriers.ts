@@ -79,7 +79,7 @@ export const carrier = z
     password: secretFromEnvironment.describe('The environment variable that holds the password.'),
     systemType: ascii(12).default(''),
     bindMode: z.enum(['transceiver', 'transmitter-receiver']).default('transceiver'),
-    tps: z.number().gt(0).max(10_000).describe('submit_sm per second by contract; may be fractional.'),
+    tps: z.number().gt(0).max(1_000_000).describe('submit_sm per second by contract; may be fractional.'),
     guard: duration(0, 1_000).prefault('PT0.02S').describe('Added to the 1 s window of the throttle.'),
     window: z.int().min(1).max(10_000).default(100).describe('Unanswered PDUs per session.'),
     sessions: z.int().min(1).max(64).default(1),
