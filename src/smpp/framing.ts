@@ -41,6 +41,7 @@ export class Framer {
    * before it were handed on. The stream can't be followed any further: end the session.
    */
   push(chunk: Buffer): void {
+    if (this.stopped) return;
     let at = 0;
     const end = chunk.length;
     if (this.headLength > 0 || this.partial !== null) at = this.resume(chunk);
@@ -63,6 +64,7 @@ export class Framer {
   stop(): void {
     this.stopped = true;
     this.partial = null;
+    this.headLength = 0;
   }
 
   /** Whether the stream stands inside a PDU. */

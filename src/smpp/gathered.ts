@@ -3,6 +3,10 @@
  *
  * PDUs are copied into slabs, so the caller's buffer is free again at once; a slab is used again when the kernel has
  * taken its last octet. A turn that fills a slab writes it without waiting.
+ *
+ * A turn ends with setImmediate. Measured with receipts between two processes: when all PDUs come from one read, microtask,
+ * nextTick and setImmediate cost the same (2.7 us of CPU a message); when each comes from a promise of its own, a microtask
+ * makes small writes (4.6 to 5.3 us against 3.2 to 3.4 us), and only setImmediate also gathers over several sockets' reads.
  */
 import type { Socket } from 'node:net';
 import { SEQUENCE_OFFSET } from './commands.ts';

@@ -348,6 +348,16 @@ export abstract class Link<C, P> {
     this.writer.put(this.encodeHotResponse(sequence, status, messageId));
   }
 
+  /**
+   * Answers a cold request with an error: by its own response, or generic_nack where the command is unknown.
+   * alert_notification and outbind have no response: there is nothing to say.
+   */
+  protected refuse(pdu: ColdPdu, status: number): void {
+    const responseId = responseIdOf(pdu.commandId);
+    if (responseId !== null) this.putHeader(responseId, status, pdu.sequence);
+    else if (pdu.command === 'unknown') this.putHeader(Command.genericNack, Status.invalidCommandId, pdu.sequence);
+  }
+
   protected putHeader(commandId: number, status: number, sequence: number): void {
     this.writer.put(encodeHeader(commandId, status, sequence));
   }
@@ -452,13 +462,7 @@ export abstract class Link<C, P> {
     }
     if (this.onColdRequest(pdu)) return;
     this.counters.unserved++;
-    if (pdu.command === 'unknown') {
-      this.putHeader(Command.genericNack, Status.invalidCommandId, sequence);
-    } else {
-      // alert_notification and outbind have no response: there is nothing to say.
-      const responseId = responseIdOf(commandId);
-      if (responseId !== null) this.putHeader(responseId, Status.invalidCommandId, sequence);
-    }
+    this.refuse(pdu, Status.invalidCommandId);
   }
 
   private onColdResponse(pdu: ColdPdu): void {
@@ -590,10 +594,10 @@ export abstract class Link<C, P> {
       this.socket.destroy();
     }
     this.writer.close();
+    this.onEnd(reason, detail);
     for (const asked of [...this.asked.values()]) asked.settle(null);
     this.arrivals.length = 0;
     this.arrivalsHead = 0;
-    this.onEnd(reason, detail);
     const inFlight = [...this.inFlight.values()].map((entry) => entry.context);
     this.inFlight.clear();
     this.emergencyInFlight = 0;

@@ -4,7 +4,6 @@
  */
 import type { Socket } from 'node:net';
 import { type BindMode, type BindRequest, bindModeOf, bindRequestOf, type ColdPdu, encodeCold } from './cold.ts';
-import { Command } from './commands.ts';
 import { type Incoming, LINK_LIMITS, Link, type LinkCounters, type LinkHandlers, type LinkLimits } from './link.ts';
 import { type DeliverSm, decodeSubmitSm, encodeDeliverSm, encodeSubmitSmResp, type SubmitSm } from './pdu.ts';
 import { Status } from './status.ts';
@@ -136,11 +135,5 @@ export class ServerSession<C> extends Link<C, SubmitSm> {
     this.writer.put(encodeCold(`${pdu.command}_resp`, pdu.sequence, fields));
     this.setBound();
     this.server.onBound?.(this);
-  }
-
-  private refuse(pdu: ColdPdu, status: number): void {
-    const response = pdu.command === 'unknown' ? null : `${pdu.command}_resp`;
-    if (response === null) this.putHeader(Command.genericNack, Status.invalidCommandId, pdu.sequence);
-    else this.writer.put(encodeCold(response, pdu.sequence, {}, status));
   }
 }
