@@ -77,6 +77,12 @@ const PLANTED: { file: string; code: string; rule: Violation['rule']; linter: bo
   { file: 'src/alerts/p.ts', code: 'await sql.begin(async () => {});', rule: 'transaction', linter: false },
   {
     file: 'src/alerts/p.ts',
+    code: 'await connection.begin<void>(async () => {});',
+    rule: 'transaction',
+    linter: false,
+  },
+  {
+    file: 'src/alerts/p.ts',
     code: "await sql\n  .begin('read only', async () => {});",
     rule: 'transaction',
     linter: false,

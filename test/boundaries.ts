@@ -80,7 +80,7 @@ const CALLS = [
   {
     rule: 'transaction',
     pattern:
-      /\b\w*sql\w*\s*\??\.\s*begin\s*\(|\.\s*transaction\s*(?:<[^>\n]*>)?\(|[\w)\]](?:\?\.)?\[\s*['"`](?:begin|transaction)['"`]\s*\]\s*(?:<[^>\n]*>)?\(/gi,
+      /\.\s*(?:begin|transaction)\s*(?:<[^>\n]*>)?\(|[\w)\]](?:\?\.)?\[\s*['"`](?:begin|transaction)['"`]\s*\]\s*(?:<[^>\n]*>)?\(/gi,
   },
   // Wall time steps; monotonic time (performance.now) may be read anywhere.
   {
