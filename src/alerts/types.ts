@@ -86,8 +86,10 @@ export interface AcceptedAlert {
  * | `lane-not-allowed` | 403 | the key may not use this lane |
  * | `lane-not-served` | 422 | no policy or no route serves this lane for a number of the target |
  * | `sender-not-allowed` | 403 | the organisation may not send under this name |
+ * | `status-not-sendable` | 422 | a status other than Actual (see rules.ts) |
  * | `expires-in-past` | 422 | `expiresAt` is not ahead, or less than the lane's `minRemaining` is left |
  * | `not-before-after-expiry` | 422 | `notBefore` is not before `expiresAt` |
+ * | `not-before-too-far` | 422 | `notBefore` is more than 30 days ahead |
  * | `validity-too-long` | 422 | longer than the lane's longest validity |
  * | `text-too-long` | 422 | over 255 segments |
  * | `text-has-card-number` | 422 | 13–19 Luhn-valid digits beyond first six and last four |
@@ -104,8 +106,10 @@ export const ALERT_PROBLEM_CODES = [
   'lane-not-allowed',
   'lane-not-served',
   'sender-not-allowed',
+  'status-not-sendable',
   'expires-in-past',
   'not-before-after-expiry',
+  'not-before-too-far',
   'validity-too-long',
   'text-too-long',
   'text-has-card-number',

@@ -86,7 +86,9 @@ interface Feed {
 
 const POLL_MS = 500;
 /** Deliveries in memory per lane: about one second of the bind's TPS, within these bounds. */
-const PREFETCH = { min: 1, max: 2_000 };
+const PREFETCH = { min: 1, max: 20_000 };
+/** Texts in memory: more than all lanes together may hold. */
+const TEXTS_MAX = 100_000;
 const JOBS_PER_FETCH = 50;
 /** A bind that is down this long gives its chunks back to the others of the route. */
 const HAND_BACK_AFTER_MS = 30_000;
@@ -370,7 +372,7 @@ export class BindDispatcher {
   #keepText(body: number, text: string): void {
     this.#texts.delete(body);
     this.#texts.set(body, text);
-    if (this.#texts.size > 4 * PREFETCH.max * LANES_BY_URGENCY.length) {
+    if (this.#texts.size > TEXTS_MAX) {
       const oldest = this.#texts.keys().next();
       if (oldest.done !== true) this.#texts.delete(oldest.value);
     }

@@ -5,6 +5,7 @@
 export { type CarrierWire, type DispatchLog, type WireHandlers } from './bind-dispatcher.ts';
 export { connectCarrier } from './carrier-wire.ts';
 export { type NewChunk, createDispatchQueues, insertChunks, notifyDispatch, queueName } from './chunks.ts';
+export { Backlog } from './backlog.ts';
 export { CANCEL_CHANNEL, Dispatch, type DispatchOptions } from './dispatch.ts';
 export type { TextSource } from './hold.ts';
 export type { Sent } from './sender.ts';
