@@ -8,7 +8,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { encodeBind } from './cold.ts';
 import { BindError } from './errors.ts';
-import { type Answer, type CloseReason, LinkCounters } from './link.ts';
+import { LinkCounters } from './limits.ts';
+import type { Answer, CloseReason } from './link.ts';
 import { encodeSubmitSm, type SubmitSm } from './pdu.ts';
 import {
   bindRequest,

@@ -13,8 +13,10 @@ import type { Socket } from 'node:net';
 import { type ColdPdu, commandName, decodeCold, responseIdOf } from './cold.ts';
 import { Command, nextSequence, RESPONSE_BIT } from './commands.ts';
 import { FrameError, PduError } from './errors.ts';
-import { Framer, PDU_LENGTH_MAX } from './framing.ts';
+import { Framer } from './framing.ts';
 import { GatheredWriter } from './gathered.ts';
+import { Incoming, type Responder } from './incoming.ts';
+import { LinkCounters, type LinkLimits } from './limits.ts';
 import { decodeSubmitSmResp, encodeHeader, type Tlv } from './pdu.ts';
 import { Status } from './status.ts';
 
@@ -40,85 +42,6 @@ export type CloseReason =
   | 'write-stalled'
   | 'bind-refused'
   | 'bind-timeout';
-
-export interface LinkLimits {
-  /** Unanswered requests allowed at once, ≥ 1. */
-  window: number;
-  /** A request unanswered for this long is in doubt. */
-  responseTimeoutMs: number;
-  /** Without an answer for this long we ask enquire_link; unanswered for responseTimeoutMs, the peer is dead. 0 = never. */
-  enquireLinkMs: number;
-  /** Without a single octet for this long the peer is dead. 0 = never. */
-  idleTimeoutMs: number;
-  /** Received requests that may wait for our `respond` at once; those beyond are answered `receiverBusyStatus`. */
-  receiverWindow: number;
-  /** A received request that nobody responded to for this long is answered `receiverBusyStatus`. 0 = never. */
-  receiverTimeoutMs: number;
-  receiverBusyStatus: number;
-  /** Longest PDU taken, octets. */
-  pduLengthMax: number;
-}
-
-export const LINK_LIMITS: LinkLimits = {
-  window: 10,
-  responseTimeoutMs: 10_000,
-  enquireLinkMs: 30_000,
-  idleTimeoutMs: 120_000,
-  receiverWindow: 5_000,
-  receiverTimeoutMs: 1_000,
-  receiverBusyStatus: Status.receiverTemporary,
-  pduLengthMax: PDU_LENGTH_MAX,
-};
-
-/** Counts since the start; one object may serve several links. */
-export class LinkCounters {
-  sent = 0;
-  answered = 0;
-  timedOut = 0;
-  /** Answers to nothing we wait for: too late, or a wrong sequence_number. */
-  unexpected = 0;
-  received = 0;
-  /** Received requests answered busy because of the receiver window or timeout. */
-  answeredBusy = 0;
-  /** Received PDUs that could not be decoded. */
-  malformed = 0;
-  /** Received requests that this side does not serve. */
-  unserved = 0;
-}
-
-/** A received request that waits for our response. Its Buffers are views: copy them to keep them. */
-export class Incoming<P> {
-  readonly pdu: P;
-  readonly sequence: number;
-  /** `performance.now()` of its arrival. */
-  readonly receivedAt: number;
-  private link: Link<unknown, P> | null;
-
-  constructor(link: Link<unknown, P>, pdu: P, sequence: number, receivedAt: number) {
-    this.link = link;
-    this.pdu = pdu;
-    this.sequence = sequence;
-    this.receivedAt = receivedAt;
-  }
-
-  /** Whether it was responded to, by us or by the receiver timeout, or its link has closed. */
-  get settled(): boolean {
-    return this.link === null || this.link.closed;
-  }
-
-  /**
-   * @param messageId of a submit_sm_resp; not used on a deliver_sm.
-   * @returns false when it was settled before: then the peer knows nothing of this call and may send the PDU again.
-   */
-  respond(status: number, messageId: string | null = null): boolean {
-    const link = this.link;
-    if (link === null) return false;
-    this.link = null;
-    if (link.closed) return false;
-    link.respondTo(this.sequence, status, messageId);
-    return true;
-  }
-}
 
 /** All handlers are called synchronously; what they throw is a bug and is not caught. */
 export interface LinkHandlers<C, P> {
@@ -154,7 +77,7 @@ const LINGER_MS = 1_000;
 /** Reasons after which what is still gathered is worth sending. */
 const ORDERLY: ReadonlySet<CloseReason> = new Set(['closed', 'unbound', 'peer-unbound', 'bind-refused']);
 
-export abstract class Link<C, P> {
+export abstract class Link<C, P> implements Responder {
   readonly counters: LinkCounters;
   protected readonly limits: LinkLimits;
   protected readonly writer: GatheredWriter;
@@ -429,7 +352,7 @@ export abstract class Link<C, P> {
       this.writer.put(this.encodeHotResponse(sequence, error.status, null));
       return;
     }
-    const incoming = new Incoming<P>(this as Link<unknown, P>, pdu, sequence, this.lastReceivedAt);
+    const incoming = new Incoming<P>(this, pdu, sequence, this.lastReceivedAt);
     this.waiting++;
     if (this.limits.receiverTimeoutMs > 0) this.arrivals.push(incoming);
     this.handlers.onIncoming(incoming);

@@ -4,7 +4,9 @@
  */
 import type { Socket } from 'node:net';
 import { type BindMode, type BindRequest, bindModeOf, bindRequestOf, type ColdPdu, encodeCold } from './cold.ts';
-import { type Incoming, LINK_LIMITS, Link, type LinkCounters, type LinkHandlers, type LinkLimits } from './link.ts';
+import type { Incoming } from './incoming.ts';
+import { LINK_LIMITS, type LinkCounters, type LinkLimits } from './limits.ts';
+import { Link, type LinkHandlers } from './link.ts';
 import { type DeliverSm, decodeSubmitSm, encodeDeliverSm, encodeSubmitSmResp, type SubmitSm } from './pdu.ts';
 import { Status } from './status.ts';
 

@@ -6,15 +6,9 @@ import { connect as connectSocket, type Socket } from 'node:net';
 import { BIND_COMMANDS, type BindMode, type BindRequest, bindAnswerOf, encodeBind } from './cold.ts';
 import { RESPONSE_BIT } from './commands.ts';
 import { BindError } from './errors.ts';
-import {
-  type CloseReason,
-  type Incoming,
-  LINK_LIMITS,
-  Link,
-  type LinkCounters,
-  type LinkHandlers,
-  type LinkLimits,
-} from './link.ts';
+import type { Incoming } from './incoming.ts';
+import { LINK_LIMITS, type LinkCounters, type LinkLimits } from './limits.ts';
+import { type CloseReason, Link, type LinkHandlers } from './link.ts';
 import { type DeliverSm, decodeDeliverSm, encodeDeliverSmResp, encodeSubmitSm, type SubmitSm } from './pdu.ts';
 import { Status, statusName } from './status.ts';
 
