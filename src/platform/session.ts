@@ -274,7 +274,8 @@ function failed(error: unknown, whenLost: 'rolled-back' | 'uncertain', what: str
     return new TransactionFailed(whenLost, `${what}: the answer could not be read`, { code: '22000' });
   }
   const { code = '08006', severity, message, constraint_name, table_name } = error as ServerError;
-  const sqlState = /^[0-9A-Z]{5}$/.test(code) ? code : '08006';
+  // Every SQLSTATE has a digit; EPIPE, the socket's own, looks like one otherwise.
+  const sqlState = /^(?=.*\d)[0-9A-Z]{5}$/.test(code) ? code : '08006';
   const outcome = severity === 'ERROR' && !lostConnection(sqlState) ? 'rolled-back' : whenLost;
   const words = [
     severity === undefined ? undefined : harmlessText.test(sqlState) ? message : undefined,
