@@ -6,17 +6,24 @@
  * once, for the others a fan-out job. The 202 leaves after COMMIT. A group that the database refuses for one alert is
  * split until that alert alone is refused.
  */
-import { randomUUID } from 'node:crypto';
 import type { PgBoss } from 'pg-boss';
 import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
-import { type Backlog, insertChunks, type NewChunk, notifyDispatch } from '../dispatch/index.ts';
-import { insertFanoutJobs, scheduleOf } from '../fanout/index.ts';
-import { type Clock, type EpochMs, type IdAllocator, type Sealed, TransactionFailed, type Tx, utcDay } from '../platform/index.ts';
+import { type Backlog, insertChunks, type NewChunk, notifyDispatch, scheduleOf } from '../dispatch/index.ts';
+import { insertFanoutJobs, notifyFanout } from '../fanout/index.ts';
+import {
+  type Clock,
+  type EpochMs,
+  type IdAllocator,
+  type Sealed,
+  TransactionFailed,
+  type Tx,
+  utcDay,
+} from '../platform/index.ts';
 import { type LaneName, type Names, type Policies, routeOf } from '../policy/index.ts';
 import { type DeliveryRow, delivery } from '../records/index.ts';
 import type { RecipientBook } from './recipients.ts';
 import { refused } from './rules.ts';
-import { alert as alertTable, alertRecipient, alertText } from './tables.ts';
+import { alertRecipient, alert as alertTable, alertText } from './tables.ts';
 import type { AcceptedAlert, AlertRequest, SubmitResult } from './types.ts';
 
 /** An alert that passed the rules, ready to be stored. */
@@ -121,7 +128,8 @@ export class Intake {
       }
       for (const { prepared, resolve } of group) resolve(outcome.results.get(prepared.id) ?? overloaded());
     } catch (error) {
-      const refused = error instanceof TransactionFailed && error.outcome === 'rolled-back' && /^2[23]/.test(error.code ?? '');
+      const refused =
+        error instanceof TransactionFailed && error.outcome === 'rolled-back' && /^2[23]/.test(error.code ?? '');
       if (refused && group.length > 1) {
         const half = group.length >> 1;
         await this.#write(writer, group.slice(0, half));
@@ -137,7 +145,10 @@ export class Intake {
     entry: number,
     group: readonly Prepared[],
     firstId: number,
-  ): Promise<{ value: { results: Map<string, SubmitResult>; ids: Map<string, number>; added: Map<string, number> }; parts: Part[] }> {
+  ): Promise<{
+    value: { results: Map<string, SubmitResult>; ids: Map<string, number>; added: Map<string, number> };
+    parts: Part[];
+  }> {
     const results = new Map<string, SubmitResult>();
     const added = new Map<string, number>();
     const parts: Part[] = [];
@@ -146,7 +157,9 @@ export class Intake {
     const { names, clock, boss, policies, backlog } = this.#o;
     const now = clock.now();
 
-    const wanted = fresh.flatMap((p) => p.request.target.recipients.map(({ msisdn }) => ({ organisation: p.organisation, msisdn })));
+    const wanted = fresh.flatMap((p) =>
+      p.request.target.recipients.map(({ msisdn }) => ({ organisation: p.organisation, msisdn })),
+    );
     const { ids, parts: recipientParts } = await this.#o.recipients.resolveIn(tx, entry, wanted);
     parts.push(...recipientParts);
     const recipientOf = (p: Prepared, msisdn: string): number => ids.get(`${p.organisation}/${msisdn}`) as number;
@@ -199,10 +212,19 @@ export class Intake {
       p.texts.flatMap(({ language, sealed }, index) =>
         language === null || p.texts.length === 1
           ? []
-          : [{ day: utcDay(p.acceptedAt), alert: p.id, language, body: bodyOf.get(p.id)?.[index] as number, commitment: sealed.commitment }],
+          : [
+              {
+                day: utcDay(p.acceptedAt),
+                alert: p.id,
+                language,
+                body: bodyOf.get(p.id)?.[index] as number,
+                commitment: sealed.commitment,
+              },
+            ],
       ),
     );
-    if (texts.length > 0) parts.push(...(await insertFacts(tx, alertText, texts, entry, { onConflict: 'error' })).parts);
+    if (texts.length > 0)
+      parts.push(...(await insertFacts(tx, alertText, texts, entry, { onConflict: 'error' })).parts);
 
     const single = fresh.filter(isSingle);
     const wide = fresh.filter((p) => !isSingle(p));
@@ -214,7 +236,8 @@ export class Intake {
         reference,
       })),
     );
-    if (named.length > 0) parts.push(...(await insertFacts(tx, alertRecipient, named, entry, { onConflict: 'ignore' })).parts);
+    if (named.length > 0)
+      parts.push(...(await insertFacts(tx, alertRecipient, named, entry, { onConflict: 'ignore' })).parts);
 
     // Alerts with one recipient: their deliveries, one chunk per day, lane, route and time.
     const groups = Map.groupBy(single, (p) => {
@@ -266,18 +289,19 @@ export class Intake {
         added.set(`${route}.${lane}`, (added.get(`${route}.${lane}`) ?? 0) + inChunk.length);
       }
     }
-    if (deliveries.length > 0) parts.push(...(await insertFacts(tx, delivery, deliveries, entry, { onConflict: 'error' })).parts);
+    if (deliveries.length > 0)
+      parts.push(...(await insertFacts(tx, delivery, deliveries, entry, { onConflict: 'error' })).parts);
     await insertChunks(tx, boss, chunks, now);
     await insertFanoutJobs(
       tx,
       boss,
       wide.map((p) => ({
-        id: randomUUID(),
         day: utcDay(p.acceptedAt),
         alert: p.id,
         priority: policies.lanes[p.request.lane].priority,
       })),
     );
+    if (wide.length > 0) await notifyFanout(tx);
     await notifyDispatch(tx, chunks);
     for (const p of fresh) results.set(p.id, { kind: 'accepted', alert: acceptedOf(p), replay: false });
     return { value: { results, ids, added }, parts };
@@ -312,7 +336,9 @@ export class Intake {
     const won = new Set(taken.map((row) => row.alert));
     const lost = keyed.filter((p) => !won.has(p.id));
     if (lost.length === 0) return [...group];
-    const stored = await tx.query<{ producer: number; key: string; fingerprint: Buffer; fingerprint_key: string; alert: string } & StoredAnswer>(
+    const stored = await tx.query<
+      { producer: number; key: string; fingerprint: Buffer; fingerprint_key: string; alert: string } & StoredAnswer
+    >(
       `SELECT k.producer, k.key, k.fingerprint, k.fingerprint_key, k.alert, a.lane, a.recipients, a.expires_at, a.not_before,
               a.accepted_at, a.predicted_submit_at
        FROM unnest($1::bigint[], $2::text[]) AS w(producer, key)
@@ -323,7 +349,8 @@ export class Intake {
     const byKey = new Map(stored.map((row) => [`${row.producer}/${row.key}`, row]));
     for (const p of lost) {
       const row = byKey.get(`${p.producer}/${p.idempotency?.key}`);
-      const matches = row === undefined ? false : await this.#o.matches(p, { key: row.fingerprint_key, digest: row.fingerprint });
+      const matches =
+        row === undefined ? false : await this.#o.matches(p, { key: row.fingerprint_key, digest: row.fingerprint });
       results.set(
         p.id,
         row === undefined || matches === false

@@ -3,9 +3,10 @@ import canonicalize from 'canonicalize';
 import type { Principal } from '../access/index.ts';
 import { type ChainWriter, insertFacts } from '../audit/index.ts';
 import { type Backlog, CANCEL_CHANNEL } from '../dispatch/index.ts';
-import { type Clock, type EpochMs, type Pool, type Vault } from '../platform/index.ts';
+import type { Clock, EpochMs, Pool, Vault } from '../platform/index.ts';
 import { type Names, type Policies, routeOf } from '../policy/index.ts';
 import { FINAL_STATES, type FinalCode, readProgress } from '../records/index.ts';
+import { dayOf } from './day.ts';
 import { answerOf, type Intake, type Prepared, type StoredAnswer } from './intake.ts';
 import { checkRequest, refused } from './rules.ts';
 import { alertCancel } from './tables.ts';
@@ -20,7 +21,6 @@ import type {
   CancelResult,
   SubmitResult,
 } from './types.ts';
-import { dayOf } from './day.ts';
 import { UuidSource } from './uuid.ts';
 
 export interface AlertsOptions {
@@ -58,13 +58,21 @@ export class Alerts implements AlertService {
   async submit(principal: Principal, request: AlertRequest, idempotencyKey: string | null): Promise<SubmitResult> {
     const { intake } = this.#o;
     if (!intake.hasRoom) {
-      return { kind: 'problem', problem: refusal('overloaded', null, 'too many alerts wait to be stored; send it again', 1) };
+      return {
+        kind: 'problem',
+        problem: refusal('overloaded', null, 'too many alerts wait to be stored; send it again', 1),
+      };
     }
     const running = idempotencyKey === null ? null : `${principal.producer}/${idempotencyKey}`;
     if (running !== null && this.#running.has(running)) {
       return {
         kind: 'problem',
-        problem: refusal('idempotency-running', 'Idempotency-Key', 'the first request with this key is still under way', 1),
+        problem: refusal(
+          'idempotency-running',
+          'Idempotency-Key',
+          'the first request with this key is still under way',
+          1,
+        ),
       };
     }
     if (running !== null) this.#running.add(running);
@@ -103,11 +111,16 @@ export class Alerts implements AlertService {
     }
     if (recipients === 0) return refusal('empty-target', 'target', 'name at least one recipient or list');
     const first = request.target.recipients[0];
-    const route = first === undefined ? policies.routing.routes[0]?.name : routeOf(policies.routing, first.msisdn, request.lane).name;
+    const route =
+      first === undefined
+        ? policies.routing.routes[0]?.name
+        : routeOf(policies.routing, first.msisdn, request.lane).name;
     const ahead = route === undefined ? 0 : backlog.ahead(route, request.lane);
     const { segments } = checked;
     const tps = route === undefined ? 1 : backlog.tps(route);
-    const predictedSubmitAt = Math.round(Math.max(now, request.notBefore ?? now) + ((ahead + recipients * segments) / tps) * 1_000);
+    const predictedSubmitAt = Math.round(
+      Math.max(now, request.notBefore ?? now) + ((ahead + recipients * segments) / tps) * 1_000,
+    );
     if (predictedSubmitAt > checked.expiresAt && policy.cannotMeetExpiry === 'refuse') {
       const wait = Math.max(1, Math.min(3_600, Math.ceil((predictedSubmitAt - checked.expiresAt) / 1_000)));
       return refusal('cannot-meet-expiry', null, 'what waits ahead would hold it back until after it expires', wait);
@@ -172,10 +185,14 @@ export class Alerts implements AlertService {
     const day = dayOf(id);
     if (view === null || day === null) return { kind: 'unknown' };
     if (!principal.lanes.has(view.lane)) {
-      return { kind: 'problem', problem: refusal('lane-not-allowed', 'lane', 'this key may not use the lane of this alert') };
+      return {
+        kind: 'problem',
+        problem: refusal('lane-not-allowed', 'lane', 'this key may not use the lane of this alert'),
+      };
     }
     if (view.cancelledAt !== null) return { kind: 'cancelled', alert: view };
-    if (view.state === 'complete' || view.expiresAt <= this.#o.clock.now()) return { kind: 'already-final', alert: view };
+    if (view.state === 'complete' || view.expiresAt <= this.#o.clock.now())
+      return { kind: 'already-final', alert: view };
     await this.#o.writer.append(async (tx, entry) => {
       const row = { day, alert: id, producer: principal.producer, at: this.#o.clock.now() };
       const { parts } = await insertFacts(tx, alertCancel, [row], entry, { onConflict: 'ignore' });
@@ -212,7 +229,15 @@ export class Alerts implements AlertService {
       [row.day, row.id],
       { retries: 2 },
     );
-    const progress = { submitted: one?.submitted === true ? 1 : 0, delivered: 0, failed: 0, expired: 0, cancelled: 0, suppressed: 0, unknown: 0 };
+    const progress = {
+      submitted: one?.submitted === true ? 1 : 0,
+      delivered: 0,
+      failed: 0,
+      expired: 0,
+      cancelled: 0,
+      suppressed: 0,
+      unknown: 0,
+    };
     const final = one?.state == null ? null : FINAL_STATES[one.state];
     if (final !== null && final !== 'submitted') progress[final] = 1;
     const deliveries = one === undefined ? 0 : 1;
@@ -220,7 +245,8 @@ export class Alerts implements AlertService {
   }
 
   async #progressOfMany(row: AlertRow): Promise<AlertProgress> {
-    const query = <T extends object>(text: string, params?: readonly unknown[]) => this.#o.pool.query<T>(text, params, { retries: 2 });
+    const query = <T extends object>(text: string, params?: readonly unknown[]) =>
+      this.#o.pool.query<T>(text, params, { retries: 2 });
     const sums = await readProgress(query, row.day, row.id);
     const [pages] = await query<{ deliveries: number; last: boolean | null }>(
       'SELECT coalesce(sum(deliveries), 0)::bigint AS deliveries, bool_or(last) AS last FROM fanout_page WHERE day = $1::date AND alert = $2::uuid',
@@ -233,7 +259,8 @@ export class Alerts implements AlertService {
 }
 
 function stateOf(row: AlertRow, progress: AlertProgress, now: EpochMs): AlertState {
-  if (progress.fannedOut && progress.open === 0 && progress.deliveries > 0) return row.cancelled_at === null ? 'complete' : 'cancelled';
+  if (progress.fannedOut && progress.open === 0 && progress.deliveries > 0)
+    return row.cancelled_at === null ? 'complete' : 'cancelled';
   if (row.cancelled_at !== null) return 'cancelled';
   if (row.not_before !== null && row.not_before > now) return 'scheduled';
   return progress.submitted > 0 || progress.open < progress.deliveries ? 'sending' : 'accepted';
@@ -248,4 +275,3 @@ function canonical(request: AlertRequest): string {
   if (text === undefined) throw new TypeError('a request is JSON');
   return text;
 }
-

@@ -265,7 +265,8 @@ export class BindDispatcher {
   }
 
   #onPoll(): void {
-    if (this.#downSince !== null && this.#o.clock.monotonic() - this.#downSince > HAND_BACK_AFTER_MS) this.#handBackIdle();
+    if (this.#downSince !== null && this.#o.clock.monotonic() - this.#downSince > HAND_BACK_AFTER_MS)
+      this.#handBackIdle();
     this.wake(null);
   }
 
@@ -286,7 +287,13 @@ export class BindDispatcher {
     try {
       await this.#o.pools.control.run(async (tx) => {
         for (const chunk of [...chunks].sort((a, b) => a.id - b.id)) {
-          const [row] = await tx.query<{ id: number; deliveries: number; priority: number; job: string; claimed_to: number }>(
+          const [row] = await tx.query<{
+            id: number;
+            deliveries: number;
+            priority: number;
+            job: string;
+            claimed_to: number;
+          }>(
             `SELECT id, deliveries, priority, job, claimed_to FROM chunk
              WHERE id = $1 AND NOT settled AND holder_bind = $2 AND holder_fence = $3 AND holder_process = $4 FOR UPDATE`,
             [chunk.id, holder.bind, holder.fence, holder.process],

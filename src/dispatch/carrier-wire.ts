@@ -36,7 +36,10 @@ export function connectCarrier(
       onUp: () => handlers.onUp(),
       onDown: () => handlers.onDown('the last session is gone'),
       onDialFailed: ({ error, failures, retryInMs }) =>
-        log.warn({ bind: name, failures, retryInMs: Math.round(retryInMs), err: error }, 'the carrier could not be bound'),
+        log.warn(
+          { bind: name, failures, retryInMs: Math.round(retryInMs), err: error },
+          'the carrier could not be bound',
+        ),
       onSessionClosed: (reason, inFlight, detail) =>
         log.info({ bind: name, reason, detail, unanswered: inFlight.length }, 'a session with the carrier has ended'),
     },

@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import type { PgBoss } from 'pg-boss';
 import { bossTx, type EpochMs, type Tx } from '../platform/index.ts';
-import type { LaneName } from '../policy/index.ts';
+import type { LaneName, Policies } from '../policy/index.ts';
 
 /** The channel that wakes dispatch loops; the payload is a comma-joined list of `route.lane`, or empty for all. */
 export const DISPATCH_CHANNEL = 'tocsin_dispatch';
@@ -115,7 +115,9 @@ export async function insertChunks(tx: Tx, boss: PgBoss, chunks: readonly NewChu
       id: row.job,
       data: { chunk: chunk.id },
       priority: row.priority,
-      ...(chunk.notBefore !== null && chunk.notBefore > now && chunk.schedule !== 'carrier' ? { startAfter: new Date(chunk.notBefore) } : {}),
+      ...(chunk.notBefore !== null && chunk.notBefore > now && chunk.schedule !== 'carrier'
+        ? { startAfter: new Date(chunk.notBefore) }
+        : {}),
     });
   }
   for (const [queue, jobs] of [...byQueue].sort(([a], [b]) => (a < b ? -1 : 1))) {
@@ -128,4 +130,12 @@ export async function notifyDispatch(tx: Tx, wake: readonly { route: string; lan
   if (wake.length === 0) return;
   const payload = [...new Set(wake.map(({ route, lane }) => `${route}.${lane}`))].sort().join(',');
   await tx.query('SELECT pg_notify($1, $2)', [DISPATCH_CHANNEL, payload.length < 7_900 ? payload : '']);
+}
+
+/** Whether work for later is handed to the carrier: only where every bind of the route holds it there. */
+export function scheduleOf(policies: Pick<Policies, 'routing' | 'carriers'>, route: string): 'hold' | 'carrier' {
+  const binds = policies.routing.routes.find((each) => each.name === route)?.binds ?? [];
+  return binds.length > 0 && binds.every((bind) => policies.carriers[bind]?.scheduleMode === 'carrier')
+    ? 'carrier'
+    : 'hold';
 }

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { testDatabase, type TestDatabase } from '../../test/support/database.ts';
+import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
 import { DatabaseClock, openBoss, readDatabaseTime } from '../platform/index.ts';
 import { loadPolicies, Names, type Policies } from '../policy/index.ts';
 import { type Simulator, type SimulatorInput, startSimulator } from '../simulator/index.ts';
@@ -27,10 +27,17 @@ afterEach(async () => {
 
 type Account = SimulatorInput['accounts'][number];
 
-async function rig(account: Partial<Account>, tps = 5_000, extra = ''): Promise<{ dispatch: Dispatch; planter: Planter; sim: Simulator; policies: Policies }> {
+async function rig(
+  account: Partial<Account>,
+  tps = 5_000,
+  extra = '',
+): Promise<{ dispatch: Dispatch; planter: Planter; sim: Simulator; policies: Policies }> {
   const folder = mkdtempSync(join(tmpdir(), 'tocsin-dispatch-'));
   ends.push(async () => rmSync(folder, { recursive: true, force: true }));
-  const sim = await startSimulator({ accounts: [{ systemId: 'a', password: 'secret', ...account }], correlationTlv: 0x1400 });
+  const sim = await startSimulator({
+    accounts: [{ systemId: 'a', password: 'secret', ...account }],
+    correlationTlv: 0x1400,
+  });
   ends.push(() => sim.stop());
   for (const file of ['lanes', 'routing']) {
     writeFileSync(join(folder, `${file}.yaml`), readFileSync(`policies/${file}.yaml`));
@@ -67,7 +74,8 @@ ${extra}`,
     names,
     process: process?.id ?? 0,
     texts: planter.source,
-    connect: (name, handlers) => connectCarrier(name, policies.carriers[name] as Policies['carriers'][string], handlers, quiet, Math.random),
+    connect: (name, handlers) =>
+      connectCarrier(name, policies.carriers[name] as Policies['carriers'][string], handlers, quiet, Math.random),
     log: quiet,
   });
   ends.push(() => dispatch.stop(9_000));
@@ -93,7 +101,9 @@ async function allFinal(day: string, deliveries: number[], timeoutMs = 20_000): 
 }
 
 async function openWork(): Promise<number> {
-  const [row] = await db.database.pools.reader.query<{ n: number }>('SELECT count(*) AS n FROM chunk WHERE NOT settled');
+  const [row] = await db.database.pools.reader.query<{ n: number }>(
+    'SELECT count(*) AS n FROM chunk WHERE NOT settled',
+  );
   return row?.n ?? -1;
 }
 
@@ -101,10 +111,19 @@ describe('dispatch', () => {
   test('brings every delivery of two lanes to delivered, each submitted once, and settles its chunks', async () => {
     const { planter, sim } = await rig({});
     const bulk = await planter.plant({ lane: 'bulk', route: 'default', count: 800 });
-    const alarm = await planter.plant({ lane: 'emergency', route: 'default', count: 100, text: 'Flood warning. '.repeat(30) });
+    const alarm = await planter.plant({
+      lane: 'emergency',
+      route: 'default',
+      count: 100,
+      text: 'Flood warning. '.repeat(30),
+    });
     expect(await allFinal(bulk.day, bulk.deliveries)).toEqual({ 1: 800 });
     expect(await allFinal(alarm.day, alarm.deliveries)).toEqual({ 1: 100 });
-    expect(sim.stats().accounts[0]).toMatchObject({ accepted: 800 + 3 * 100, violations: 0, receivedByPriority: [800, 0, 0, 300] });
+    expect(sim.stats().accounts[0]).toMatchObject({
+      accepted: 800 + 3 * 100,
+      violations: 0,
+      receivedByPriority: [800, 0, 0, 300],
+    });
     expect(await openWork()).toBe(0);
   });
 

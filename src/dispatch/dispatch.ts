@@ -57,7 +57,8 @@ export class Dispatch {
     const { pools } = database;
     const routes = policies.routing.routes;
     await createDispatchQueues(boss, [...new Set(routes.map((route) => route.name))], [...LANES]);
-    const trouble = (what: string) => (error: unknown) => log.error({ what, err: error }, 'the database did not do what dispatch asked');
+    const trouble = (what: string) => (error: unknown) =>
+      log.error({ what, err: error }, 'the database did not do what dispatch asked');
     const ids = new IdAllocator(pools.dispatch);
     const idStock = await IdStock.open(ids, trouble('ids'));
     const open = (room: string, pool = pools.control) => ChainWriter.open(pool, clock, options.process, room);
@@ -144,7 +145,10 @@ export class Dispatch {
     const share = timeoutMs / 3;
     await Promise.all(this.binds.map((bind) => bind.drain(share)));
     if (!(await this.journal.drain(share))) {
-      this.#options.log.error({ operations: this.journal.backlog }, 'the journal could not be written before the end: what is open is in doubt');
+      this.#options.log.error(
+        { operations: this.journal.backlog },
+        'the journal could not be written before the end: what is open is in doubt',
+      );
     }
     await Promise.all(this.binds.map((bind) => bind.release()));
   }

@@ -1,7 +1,17 @@
 /** From a delivery to the bytes of its submit_sm, at the moment of sending: validity is what is left now. */
 import type { EpochMs } from '../platform/index.ts';
 import type { CarrierPolicy, LaneName, LanePolicy } from '../policy/index.ts';
-import { encodeCorrelation, encodeSubmitSm, type Segments, scheduleDeliveryTime, segment, setReference, TextError, type Tlv, validityPeriod } from '../smpp/index.ts';
+import {
+  encodeCorrelation,
+  encodeSubmitSm,
+  type Segments,
+  scheduleDeliveryTime,
+  segment,
+  setReference,
+  TextError,
+  type Tlv,
+  validityPeriod,
+} from '../smpp/index.ts';
 import type { Item } from './types.ts';
 
 export interface SenderAddress {
@@ -101,7 +111,9 @@ export class Encoder {
   #schedule(item: Item, now: EpochMs): string {
     const { notBefore } = item.chunk;
     if (this.#carrier.scheduleMode !== 'carrier' || notBefore === null) return '';
-    return scheduleDeliveryTime(this.#carrier.validityMode === 'relative' ? 'relative' : 'absolute', notBefore, now) ?? '';
+    return (
+      scheduleDeliveryTime(this.#carrier.validityMode === 'relative' ? 'relative' : 'absolute', notBefore, now) ?? ''
+    );
   }
 
   #segments(item: Item): Segments | null {

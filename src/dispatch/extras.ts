@@ -58,13 +58,23 @@ export function retryChunks(retries: readonly Retry[], options: Pick<ExtrasOptio
 export function applyExtras(options: ExtrasOptions): (tx: Tx, extras: DispatchExtra[]) => Promise<void> {
   return async (tx, extras) => {
     const now = options.clock.now();
-    const chunks = retryChunks(extras.filter((extra): extra is Retry => extra.kind === 'retry'), options);
+    const chunks = retryChunks(
+      extras.filter((extra): extra is Retry => extra.kind === 'retry'),
+      options,
+    );
     await insertChunks(tx, options.boss, chunks, now);
-    const settles = extras.filter((extra): extra is Settle => extra.kind === 'settle').sort((a, b) => a.chunk - b.chunk);
+    const settles = extras
+      .filter((extra): extra is Settle => extra.kind === 'settle')
+      .sort((a, b) => a.chunk - b.chunk);
     if (settles.length > 0) {
       await tx.query('UPDATE chunk SET settled = true WHERE id = ANY($1::bigint[])', [settles.map((s) => s.chunk)]);
       for (const [queue, group] of Map.groupBy(settles, (settle) => settle.queue)) {
-        await options.boss.complete(queue, group.map((settle) => settle.job), {}, { db: bossTx(tx) });
+        await options.boss.complete(
+          queue,
+          group.map((settle) => settle.job),
+          {},
+          { db: bossTx(tx) },
+        );
       }
     }
     const due = chunks.filter((chunk) => (chunk.notBefore ?? 0) <= now);

@@ -58,7 +58,12 @@ export async function takeChunks(
     const rowOf = new Map(rows.map((row) => [row.id, row]));
     const settled = fetched.filter((job) => !rowOf.has(job.data.chunk));
     if (settled.length > 0) {
-      await boss.complete(queue, settled.map((job) => ({ id: job.id, retryCount: job.retryCount })), {}, { db });
+      await boss.complete(
+        queue,
+        settled.map((job) => ({ id: job.id, retryCount: job.retryCount })),
+        {},
+        { db },
+      );
     }
     const taken: Taken[] = [];
     for (const job of fetched) {
@@ -145,7 +150,13 @@ export async function hydrate(pool: Pool, texts: TextSource, taken: Taken): Prom
   const alertOf = new Map(alerts.map((alert) => [alert.id, alert]));
   const text = await texts.texts([...new Set(rows.map((row) => row.body))]);
   const accepted =
-    chunk.attempt > 1 || chunk.claimedTo > 0 ? await acceptedSegments(pool, chunk.day, rows.map((row) => row.id)) : null;
+    chunk.attempt > 1 || chunk.claimedTo > 0
+      ? await acceptedSegments(
+          pool,
+          chunk.day,
+          rows.map((row) => row.id),
+        )
+      : null;
   const positionOf = deliveryIds === null ? null : new Map(deliveryIds.map((id, index) => [id, index]));
   const result: Hydrated = { items: [], cancelled: [], unsendable: [], text };
   for (const row of rows) {

@@ -2,10 +2,11 @@
  * From chunk to submit_sm: every bind takes chunks of its routes, claims deliveries, sends them by lane and token, and
  * writes down how each ended.
  */
-export { type CarrierWire, type DispatchLog, type WireHandlers } from './bind-dispatcher.ts';
-export { connectCarrier } from './carrier-wire.ts';
-export { type NewChunk, createDispatchQueues, insertChunks, notifyDispatch, queueName } from './chunks.ts';
+
 export { Backlog } from './backlog.ts';
+export type { CarrierWire, DispatchLog, WireHandlers } from './bind-dispatcher.ts';
+export { connectCarrier } from './carrier-wire.ts';
+export { createDispatchQueues, insertChunks, type NewChunk, notifyDispatch, queueName, scheduleOf } from './chunks.ts';
 export { CANCEL_CHANNEL, Dispatch, type DispatchOptions } from './dispatch.ts';
 export type { TextSource } from './hold.ts';
 export type { Sent } from './sender.ts';

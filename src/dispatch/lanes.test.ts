@@ -51,12 +51,15 @@ describe('lane scheduler', () => {
 
   test('no ready lane starves: each gets a PDU within the sum of weights over its own', () => {
     fc.assert(
-      fc.property(fc.array(fc.subarray(['security', 'transaction', 'bulk'] as LaneName[]), { maxLength: 100 }), (history) => {
-        const schedule = newSchedule(shares());
-        for (const lanes of history) take(schedule, readiness(...lanes), 3);
-        const counts = take(schedule, readiness('security', 'transaction', 'bulk'), 22);
-        expect(Math.min(counts.security, counts.transaction, counts.bulk)).toBeGreaterThanOrEqual(1);
-      }),
+      fc.property(
+        fc.array(fc.subarray(['security', 'transaction', 'bulk'] as LaneName[]), { maxLength: 100 }),
+        (history) => {
+          const schedule = newSchedule(shares());
+          for (const lanes of history) take(schedule, readiness(...lanes), 3);
+          const counts = take(schedule, readiness('security', 'transaction', 'bulk'), 22);
+          expect(Math.min(counts.security, counts.transaction, counts.bulk)).toBeGreaterThanOrEqual(1);
+        },
+      ),
     );
   });
 

@@ -105,7 +105,8 @@ export class ReceiptDesk {
     const { track, attempt, segment } = match;
     const { receipt } = waiting;
     const { final, duplicate } = applyReceipt(track, segment, receipt.state);
-    if (track.final !== null && track.finals.size >= track.segments) this.#o.index.drop(this.#o.bind, receipt.messageId);
+    if (track.final !== null && track.finals.size >= track.segments)
+      this.#o.index.drop(this.#o.bind, receipt.messageId);
     this.#o.journal.add(track.delivery, {
       receipt: {
         day: track.day,
@@ -204,7 +205,12 @@ export class ReceiptDesk {
   async #retryUnmatched(): Promise<void> {
     const open = await openUnmatched(this.#o.pool, this.#o.bind, this.#sinceDay(), LOOKUP_MAX);
     if (open.length === 0) return;
-    const found = await findSubmissions(this.#o.pool, this.#o.bind, open.map((row) => row.messageId), this.#sinceDay());
+    const found = await findSubmissions(
+      this.#o.pool,
+      this.#o.bind,
+      open.map((row) => row.messageId),
+      this.#sinceDay(),
+    );
     for (const row of open) {
       const match = found.get(row.messageId);
       if (match === undefined) continue;

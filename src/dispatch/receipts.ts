@@ -28,7 +28,11 @@ export interface Match {
 }
 
 /** Takes the receipt's state into the track; returns the delivery's final state when this receipt brought it. */
-export function applyReceipt(track: Track, segment: number, messageState: number): { final: FinalCode | null; duplicate: boolean } {
+export function applyReceipt(
+  track: Track,
+  segment: number,
+  messageState: number,
+): { final: FinalCode | null; duplicate: boolean } {
   const code = finalOfReceipt(messageState);
   if (code === null) return { final: null, duplicate: false };
   if (track.finals.has(segment)) return { final: null, duplicate: track.finals.get(segment) === code };
@@ -156,7 +160,12 @@ export interface OpenUnmatched {
 }
 
 /** Receipts that matched nothing when they came and nothing since, newest first, within the horizon. */
-export async function openUnmatched(pool: Pool, bind: number, sinceDay: string, limit: number): Promise<OpenUnmatched[]> {
+export async function openUnmatched(
+  pool: Pool,
+  bind: number,
+  sinceDay: string,
+  limit: number,
+): Promise<OpenUnmatched[]> {
   return await pool.query<OpenUnmatched>(
     `SELECT u.id, u.bind, u.message_id AS "messageId", u.state, u.error, u.received_at AS "receivedAt"
      FROM unmatched_receipt u

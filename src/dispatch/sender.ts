@@ -11,7 +11,7 @@ import type { ChainWriter } from '../audit/index.ts';
 import type { Clock } from '../platform/index.ts';
 import type { CarrierPolicy, LaneName, LanePolicy } from '../policy/index.ts';
 import { FINAL, type FinalCode, type Journal, type JournalOp, OUTCOME, type ReleaseRow } from '../records/index.ts';
-import { classify, type Answer } from '../smpp/index.ts';
+import { type Answer, classify } from '../smpp/index.ts';
 import { type ClaimWish, writeClaims } from './claims.ts';
 import type { Encoder } from './encoder.ts';
 import type { Holder } from './hold.ts';
@@ -268,10 +268,13 @@ export class Sender {
 
   #sendAt(delayMs: number): void {
     if (this.#sendTimer !== null) return;
-    this.#sendTimer = setTimeout(() => {
-      this.#sendTimer = null;
-      this.#turn();
-    }, Math.max(0, delayMs));
+    this.#sendTimer = setTimeout(
+      () => {
+        this.#sendTimer = null;
+        this.#turn();
+      },
+      Math.max(0, delayMs),
+    );
   }
 
   /** Claims ahead of the wire: emergency first, then each lane up to a fair part of what K leaves. */
@@ -283,7 +286,10 @@ export class Sender {
     const reserve = this.claimLimit > 1 ? Math.max(1, Math.floor(this.claimLimit / 10)) : 0;
     const busy = LANES_BY_URGENCY.filter((lane) => lane !== 'emergency' && this.#chunks[lane].length > 0).length;
     for (const lane of LANES_BY_URGENCY) {
-      const mine = lane === 'emergency' ? room : Math.min(room - reserve, Math.ceil((this.claimLimit - reserve) / Math.max(1, busy)));
+      const mine =
+        lane === 'emergency'
+          ? room
+          : Math.min(room - reserve, Math.ceil((this.claimLimit - reserve) / Math.max(1, busy)));
       let left = Math.min(mine, Math.ceil(this.claimLimit / 2)) - (lane === 'emergency' ? 0 : this.#ready[lane].length);
       // A claim costs a commit: small ones wait until half of the lane's part is used, unless nothing is ready.
       if (this.#ready[lane].length > 0 && left < Math.ceil(this.claimLimit / 4)) continue;
@@ -321,7 +327,12 @@ export class Sender {
   async #runClaim(wishes: { wish: ClaimWish; items: Item[]; chunk: HeldChunk }[]): Promise<void> {
     let won: Set<number>;
     try {
-      won = await writeClaims(this.#o.claimWriter, this.#o.holder, wishes.map(({ wish }) => wish), this.#o.clock.now());
+      won = await writeClaims(
+        this.#o.claimWriter,
+        this.#o.holder,
+        wishes.map(({ wish }) => wish),
+        this.#o.clock.now(),
+      );
     } catch (error) {
       this.#o.onTrouble(error);
       // It may have committed: these chunks are no longer ours to send from; a takeover under a new fence sorts them out.
@@ -445,7 +456,13 @@ export class Sender {
     this.#o.journal.add(item.chunk.id, op);
   }
 
-  #journalSubmission(sent: Sent, outcome: number, status: number | null, messageId: string | null, answeredAt: number | null): void {
+  #journalSubmission(
+    sent: Sent,
+    outcome: number,
+    status: number | null,
+    messageId: string | null,
+    answeredAt: number | null,
+  ): void {
     const { item, segment } = sent;
     const { chunk } = item;
     if (messageId !== null && outcome === OUTCOME.accepted) this.#track(sent, messageId);
@@ -575,7 +592,11 @@ export class Sender {
   #onTick(): void {
     if (this.#over) return;
     const now = this.#o.clock.now();
-    this.#withdraw((item) => item.expiresAt - now < this.#o.lanes[item.chunk.lane].minRemainingMs, FINAL.expired, 'expired');
+    this.#withdraw(
+      (item) => item.expiresAt - now < this.#o.lanes[item.chunk.lane].minRemainingMs,
+      FINAL.expired,
+      'expired',
+    );
     this.kick();
   }
 

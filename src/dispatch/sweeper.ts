@@ -6,7 +6,15 @@ import type { PgBoss } from 'pg-boss';
 import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
 import { bossTx, type Clock, type EpochMs, type Pool, type Tx } from '../platform/index.ts';
 import type { LaneName, LanePolicy } from '../policy/index.ts';
-import { addProgress, FINAL, FINAL_STATES, type FinalCode, type FinalStateRow, finalState, foldProgress } from '../records/index.ts';
+import {
+  addProgress,
+  FINAL,
+  FINAL_STATES,
+  type FinalCode,
+  type FinalStateRow,
+  finalState,
+  foldProgress,
+} from '../records/index.ts';
 import { queueName } from './chunks.ts';
 
 export interface SweeperOptions {
@@ -125,7 +133,12 @@ export class Sweeper {
       await this.#writeFinals(tx, entry, parts, ends, state, now);
       const rest = open.length - ends.length;
       if (rest === 0) {
-        await boss.complete(queueName(this.#o.routeName(chunk.route), lane), chunk.job, {}, { includeQueued: true, db: bossTx(tx) });
+        await boss.complete(
+          queueName(this.#o.routeName(chunk.route), lane),
+          chunk.job,
+          {},
+          { includeQueued: true, db: bossTx(tx) },
+        );
         await tx.query('UPDATE chunk SET settled = true WHERE id = $1', [chunk.id]);
       } else {
         const ended = new Set(ends);
@@ -139,7 +152,10 @@ export class Sweeper {
   async #unclaimed(tx: Tx, chunk: OpenChunk): Promise<OpenDelivery[]> {
     const [where, params] =
       chunk.delivery_ids === null
-        ? ['d.id >= $2 AND d.id < $3', [chunk.day, chunk.first_delivery + chunk.claimed_to, chunk.first_delivery + chunk.deliveries]]
+        ? [
+            'd.id >= $2 AND d.id < $3',
+            [chunk.day, chunk.first_delivery + chunk.claimed_to, chunk.first_delivery + chunk.deliveries],
+          ]
         : ['d.id = ANY($2::bigint[])', [chunk.day, chunk.delivery_ids.slice(chunk.claimed_to)]];
     return await tx.query<OpenDelivery>(
       `SELECT d.day, d.id, d.alert, d.body, d.expires_at, a.secret, (a.recipients <> 1 OR cardinality(a.lists) > 0) AS counted,
@@ -177,10 +193,18 @@ export class Sweeper {
             [this.#o.laneId(lane), mark?.upto ?? 0, upto, DELIVERIES_PER_STEP],
           );
           const submitted = new Set(rows.filter((row) => row.submitted).map((row) => row.id));
-          await this.#writeFinals(tx, entry, parts, rows, (d) => (submitted.has(d.id) ? FINAL.unknown : FINAL.expired), now);
+          await this.#writeFinals(
+            tx,
+            entry,
+            parts,
+            rows,
+            (d) => (submitted.has(d.id) ? FINAL.unknown : FINAL.expired),
+            now,
+          );
           const full = rows.length === DELIVERIES_PER_STEP;
           // The mark stays a minute behind, for alerts whose last chunk was still open.
-          if (!full) await tx.query('UPDATE sweep SET upto = greatest(upto, $2) WHERE name = $1', [name, upto - 60_000]);
+          if (!full)
+            await tx.query('UPDATE sweep SET upto = greatest(upto, $2) WHERE name = $1', [name, upto - 60_000]);
           return { value: full, parts };
         });
       }
@@ -197,20 +221,39 @@ export class Sweeper {
   ): Promise<void> {
     if (ends.length === 0) return;
     const byId = new Map(ends.map((end) => [end.id, end]));
-    const rows: FinalStateRow[] = ends.map((end) => ({ day: end.day, delivery: end.id, state: stateOf(end), cause: 'swept', at: now }));
+    const rows: FinalStateRow[] = ends.map((end) => ({
+      day: end.day,
+      delivery: end.id,
+      state: stateOf(end),
+      cause: 'swept',
+      at: now,
+    }));
     const { inserted, parts: finalParts } = await insertFacts(tx, finalState, rows, entry, { onConflict: 'ignore' });
     parts.push(...finalParts);
     const fresh = inserted.map((row) => byId.get(row.delivery)).filter((end) => end !== undefined);
     const secrets = fresh.filter((end) => end.secret).map((end) => end.body);
     if (secrets.length > 0) await tx.query('DELETE FROM body WHERE id = ANY($1::bigint[])', [secrets]);
-    const byAlert = Map.groupBy(fresh.filter((end) => end.counted), (end) => end.alert);
+    const byAlert = Map.groupBy(
+      fresh.filter((end) => end.counted),
+      (end) => end.alert,
+    );
     if (byAlert.size === 0) return;
     await addProgress(
       tx,
       entry,
       [...byAlert].map(([alert, members]) => {
         const day = members[0]?.day as string;
-        const delta = { day, alert, submitted: 0, delivered: 0, failed: 0, expired: 0, cancelled: 0, suppressed: 0, unknown: 0 };
+        const delta = {
+          day,
+          alert,
+          submitted: 0,
+          delivered: 0,
+          failed: 0,
+          expired: 0,
+          cancelled: 0,
+          suppressed: 0,
+          unknown: 0,
+        };
         for (const member of members) {
           const name = FINAL_STATES[stateOf(member)];
           if (name !== 'submitted') delta[name]++;

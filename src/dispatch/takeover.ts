@@ -9,7 +9,15 @@ import type { PgBoss } from 'pg-boss';
 import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
 import { bossTx, type Clock, type IdAllocator, type Pool } from '../platform/index.ts';
 import type { LaneName, LanePolicy } from '../policy/index.ts';
-import { addProgress, FINAL, type FinalStateRow, finalState, OUTCOME, type SubmissionRow, submission } from '../records/index.ts';
+import {
+  addProgress,
+  FINAL,
+  type FinalStateRow,
+  finalState,
+  OUTCOME,
+  type SubmissionRow,
+  submission,
+} from '../records/index.ts';
 import { chunkPriority, insertChunks, notifyDispatch, queueName } from './chunks.ts';
 import type { Holder } from './hold.ts';
 
@@ -140,10 +148,17 @@ async function settleChunk(options: TakeoverOptions, chunk: LeftChunk): Promise<
         cause: 'in-doubt',
         at: now,
       }));
-      const { inserted, parts: finalParts } = await insertFacts(tx, finalState, finals, entry, { onConflict: 'ignore' });
+      const { inserted, parts: finalParts } = await insertFacts(tx, finalState, finals, entry, {
+        onConflict: 'ignore',
+      });
       parts.push(...finalParts);
       const fresh = new Set(inserted.map((row) => row.delivery));
-      await countUnknown(tx, entry, chunk.day, doubts.filter((doubt) => doubt.counted && fresh.has(doubt.delivery)));
+      await countUnknown(
+        tx,
+        entry,
+        chunk.day,
+        doubts.filter((doubt) => doubt.counted && fresh.has(doubt.delivery)),
+      );
     }
     if (doubts.length > 0 && resend) {
       await insertChunks(

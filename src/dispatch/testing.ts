@@ -1,7 +1,7 @@
 /** For tests of dispatch: alerts, deliveries and chunks written straight into a test database, with their chain. */
 import { randomBytes } from 'node:crypto';
 import { ChainWriter, insertFacts, type Part } from '../audit/index.ts';
-import { type Database, IdAllocator, openBoss, type Clock, utcDay } from '../platform/index.ts';
+import { type Clock, type Database, IdAllocator, type openBoss, utcDay } from '../platform/index.ts';
 import type { LaneName, Names } from '../policy/index.ts';
 import { delivery } from '../records/index.ts';
 import { insertChunks, notifyDispatch } from './chunks.ts';
@@ -35,12 +35,22 @@ export class Planter {
     this.o = o;
     this.#ids = new IdAllocator(o.database.pools.intake);
     this.source = {
-      texts: async (bodies) => new Map(bodies.flatMap((id) => (this.texts.has(id) ? [[id, this.texts.get(id) as string]] : []))),
+      texts: async (bodies) =>
+        new Map(bodies.flatMap((id) => (this.texts.has(id) ? [[id, this.texts.get(id) as string]] : []))),
     };
   }
 
-  static async open(o: { database: Database; boss: Boss; clock: Clock; names: Names; process: number }): Promise<Planter> {
-    return new Planter({ ...o, writer: await ChainWriter.open(o.database.pools.intake, o.clock, o.process, 'planter') });
+  static async open(o: {
+    database: Database;
+    boss: Boss;
+    clock: Clock;
+    names: Names;
+    process: number;
+  }): Promise<Planter> {
+    return new Planter({
+      ...o,
+      writer: await ChainWriter.open(o.database.pools.intake, o.clock, o.process, 'planter'),
+    });
   }
 
   /** One alert to `count` new recipients, with its deliveries in chunks. */

@@ -1,22 +1,23 @@
-/** How far the fan-out of an alert has come: one fact per page, written with the page's deliveries. */
 import { defineFactTable } from '../audit/index.ts';
 import type { EpochMs } from '../platform/index.ts';
 
+/** How far the fan-out of an alert has come: one row with the deliveries of each page. */
 export interface FanoutPageRow {
   day: string;
   alert: string;
   /** From 0. */
   page: number;
-  /** 0 for the recipients that were named one by one. */
+  /** 0 = recipients named one by one. */
   list: number;
-  /** The last recipient of the page. */
+  /** The last recipient of `list` that this page looked at. */
   afterRecipient: number;
-  /** Deliveries that the page added. */
+  /** Deliveries that the page made; fewer than it looked at where a recipient had one already. */
   deliveries: number;
-  /** The fan-out of the alert is done. */
+  /** No page follows. */
   last: boolean;
   at: EpochMs;
 }
+
 export const fanoutPage = defineFactTable<FanoutPageRow>({
   table: 'fanout_page',
   columns: {
@@ -29,6 +30,8 @@ export const fanoutPage = defineFactTable<FanoutPageRow>({
     last: 'bool',
     at: 'int',
   },
-  partitioned: true,
   key: ['day', 'alert', 'page'],
+  partitioned: true,
 });
+
+export const FANOUT_TABLES = [fanoutPage];

@@ -9,7 +9,7 @@
  * until that row alone is refused, reported, and the rest is kept.
  */
 import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
-import { type EpochMs, type Tx, TransactionFailed } from '../platform/index.ts';
+import { type EpochMs, TransactionFailed, type Tx } from '../platform/index.ts';
 import { addProgress, type ProgressDelta } from './progress.ts';
 import { FINAL_STATES, type FinalCode } from './state.ts';
 import {

@@ -103,11 +103,14 @@ export class DeliveryReader {
   }
 
   /** Newest first. A page may be short of `limit` while `next` is set, when rows of another state were passed over. */
-  async search(search: DeliverySearchQuery): Promise<{ deliveries: DeliveryView[]; next: { day: string; id: number } | null }> {
+  async search(
+    search: DeliverySearchQuery,
+  ): Promise<{ deliveries: DeliveryView[]; next: { day: string; id: number } | null }> {
     const params: unknown[] = [];
     const p = (value: unknown): string => `$${params.push(value)}`;
     const where = [`d.organisation = ${p(search.organisation)}`];
-    if (search.alert !== null) where.push(`d.alert = ${p(search.alert)}::uuid`, `d.day = ${p(dayOfUuid(search.alert))}::date`);
+    if (search.alert !== null)
+      where.push(`d.alert = ${p(search.alert)}::uuid`, `d.day = ${p(dayOfUuid(search.alert))}::date`);
     if (search.msisdn !== null) {
       where.push(
         `d.recipient = (SELECT x.id FROM recipient x WHERE x.organisation = ${p(search.organisation)} AND x.msisdn = ${p(search.msisdn)})`,
@@ -131,7 +134,8 @@ export class DeliveryReader {
     if (search.state !== null && search.state !== 'submitted' && code !== undefined) where.push(`f.state = ${p(code)}`);
     else if (search.state === 'queued' || search.state === 'claimed') where.push('f.state IS NULL');
     else if (search.state === 'submitted') where.push('(f.state IS NULL OR f.state = 7)');
-    const key = (after: { day: string; id: number }): string => `(d.day, d.id) < (${p(after.day)}::date, ${p(after.id)})`;
+    const key = (after: { day: string; id: number }): string =>
+      `(d.day, d.id) < (${p(after.day)}::date, ${p(after.id)})`;
     if (search.after !== null) where.push(key(search.after));
     const rows = await this.#pool.query<Row>(
       `${SELECT} WHERE ${where.join(' AND ')} ORDER BY d.day DESC, d.id DESC LIMIT ${p(Math.min(SCAN_MAX, search.limit + 1))}`,
@@ -141,7 +145,9 @@ export class DeliveryReader {
     const page = rows.slice(0, search.limit);
     const last = page[page.length - 1];
     return {
-      deliveries: page.map((row) => this.#view(row)).filter((view) => search.state === null || view.state === search.state),
+      deliveries: page
+        .map((row) => this.#view(row))
+        .filter((view) => search.state === null || view.state === search.state),
       next: rows.length > search.limit && last !== undefined ? { day: last.day, id: last.id } : null,
     };
   }
@@ -166,7 +172,13 @@ export class DeliveryReader {
       { retries: 2 },
     );
     for (const c of claims) {
-      events.push({ at: c.at, kind: 'claimed', bind: this.#names.bindName(c.bind), attempt: c.attempt, entry: c.entry });
+      events.push({
+        at: c.at,
+        kind: 'claimed',
+        bind: this.#names.bindName(c.bind),
+        attempt: c.attempt,
+        entry: c.entry,
+      });
     }
     events.push(...(await this.#submissions(where)), ...(await this.#receipts(where)), ...(await this.#ends(where)));
     events.sort((a, b) => a.at - b.at);
@@ -186,7 +198,9 @@ export class DeliveryReader {
       sent_at: number;
       answered_at: number | null;
       entry: number;
-    }>('SELECT * FROM submission WHERE day = $1::date AND delivery = $2 ORDER BY attempt, segment', where, { retries: 2 });
+    }>('SELECT * FROM submission WHERE day = $1::date AND delivery = $2 ORDER BY attempt, segment', where, {
+      retries: 2,
+    });
     return rows.map((s) => ({
       at: s.sent_at,
       kind: 'submission',
@@ -228,7 +242,14 @@ export class DeliveryReader {
   }
 
   async #ends(where: unknown[]): Promise<DeliveryEvent[]> {
-    const releases = await this.#pool.query<{ at: number; bind: number; attempt: number; reason: string; status: number | null; entry: number }>(
+    const releases = await this.#pool.query<{
+      at: number;
+      bind: number;
+      attempt: number;
+      reason: string;
+      status: number | null;
+      entry: number;
+    }>(
       'SELECT at, bind, attempt, reason, status, entry FROM release WHERE day = $1::date AND delivery = $2 ORDER BY id',
       where,
       { retries: 2 },
@@ -266,7 +287,8 @@ export class DeliveryReader {
       outcome: row.outcomes?.[index] ?? 0,
     }));
     const state = row.final === null ? openState(row.claimed, submissions) : FINAL_STATES[row.final];
-    const conflict = row.final !== null && (row.receipt_states ?? []).some((s) => contradicts(finalOfReceipt(s), row.final));
+    const conflict =
+      row.final !== null && (row.receipt_states ?? []).some((s) => contradicts(finalOfReceipt(s), row.final));
     return {
       day: row.day,
       id: row.id,

@@ -1,0 +1,16 @@
+/** All tables of facts, for whoever verifies them. */
+import { ACCESS_TABLES } from './access/index.ts';
+import { ALERT_TABLES } from './alerts/index.ts';
+import { AUDIENCE_TABLES } from './audience/index.ts';
+import { type AnyFactTable, chainWriter } from './audit/index.ts';
+import { FANOUT_TABLES } from './fanout/index.ts';
+import { RECORD_TABLES } from './records/index.ts';
+
+export const FACT_TABLES: readonly AnyFactTable[] = [
+  chainWriter,
+  ...ACCESS_TABLES,
+  ...AUDIENCE_TABLES,
+  ...ALERT_TABLES,
+  ...FANOUT_TABLES,
+  ...RECORD_TABLES,
+];

@@ -1,0 +1,188 @@
+#!/usr/bin/env node
+/** `tocsin <command>`. */
+import { Command } from 'commander';
+import {
+  ConfigError,
+  createLog,
+  databaseUrl,
+  describeTarget,
+  openDatabase,
+  readConfig,
+  StartError,
+  TransactionFailed,
+} from './platform/index.ts';
+import { PolicyError, policyCheck } from './policy/index.ts';
+
+/** Imports a command's rooms only when it runs, so that `--help` and `policy check` are quick. */
+const program = new Command('tocsin')
+  .description('Emergency and banking alerts over SMPP, with priority and proof')
+  .showHelpAfterError();
+
+program
+  .command('serve')
+  .description('run the server: HTTP, fan-out, dispatch')
+  .action(async () => {
+    const { startServer } = await import('./server.ts');
+    const config = readConfig(process.env);
+    const log = createLog(config.logLevel);
+    const server = await startServer({ config, env: process.env, log });
+    server.shutdown.onSignals((code) => process.exit(code));
+    log.info({ url: server.url, database: describeTarget(server.database.target) }, 'serving');
+    process.send?.({ url: server.url, databaseUrl: databaseUrl(server.database.target) });
+  });
+
+program
+  .command('start')
+  .description('run the server with a simulated carrier, and say how to try it')
+  .action(async () => {
+    const { start } = await import('./start.ts');
+    await start();
+  });
+
+program
+  .command('demo')
+  .description('run the main job in a temporary folder and compare both sides')
+  .option('--json', 'print one JSON object on the last line', false)
+  .action(async ({ json }: { json: boolean }) => {
+    const { runDemo } = await import('./demo.ts');
+    process.exitCode = await runDemo({ json });
+  });
+
+program
+  .command('migrate')
+  .description('bring the database to the schema of this version')
+  .action(async () => {
+    const { migrate } = await import('../db/migrate.ts');
+    const { databaseTarget } = await import('./server.ts');
+    const config = readConfig(process.env);
+    const { target, stop } = await databaseTarget(config, createLog(config.logLevel));
+    try {
+      await migrate(target);
+      console.log(`migrated ${describeTarget(target)}`);
+    } finally {
+      await stop();
+    }
+  });
+
+program
+  .command('simulate')
+  .description('run a simulated carrier (SMSC)')
+  .option('--host <host>', 'address to listen on', '127.0.0.1')
+  .option('--port <port>', 'port to listen on', '2775')
+  .option('--account <name:tps...>', 'accounts with their TPS', ['demo-a:700'])
+  .option('--log <file>', 'write every submit_sm as a line of JSON')
+  .action(async (options: { host: string; port: string; account: string[]; log?: string }) => {
+    const { startSimulator } = await import('./simulator/index.ts');
+    const password = process.env['TOCSIN_DEMO_A_PASSWORD'] ?? '';
+    const simulator = await startSimulator({
+      host: options.host,
+      port: Number(options.port),
+      accounts: options.account.map((text) => {
+        const [systemId = '', tps] = text.split(':');
+        return { systemId, password, tps: tps === undefined ? null : Number(tps) };
+      }),
+      correlationTlv: 0x1400,
+      log: options.log ?? null,
+    });
+    console.log(`simulated carrier on ${options.host}:${simulator.port}`);
+    const end = () => void simulator.stop().then(() => process.exit(0));
+    process.once('SIGTERM', end);
+    process.once('SIGINT', end);
+  });
+
+const policy = program.command('policy').description('the policies of this installation');
+policy
+  .command('check')
+  .description('read the policies and say what they are, or what is wrong')
+  .action(() => {
+    console.log(policyCheck(readConfig({ ...process.env, DATABASE_URL: '', NODE_ENV: '' }).policies, process.env));
+  });
+
+const keys = program.command('keys').description('API keys');
+keys
+  .command('create')
+  .description('make an API key; it is shown once')
+  .requiredOption('--organisation <name>', 'organisation, made if it is new')
+  .option('--producer <name>', 'producer, made if it is new', 'default')
+  .requiredOption('--lanes <lanes>', 'comma-separated lanes that the key may use')
+  .requiredOption('--scope <scopes>', 'comma-separated scopes, for example alerts:write,alerts:read')
+  .action(async (options: { organisation: string; producer: string; lanes: string; scope: string }) => {
+    const { createKey } = await import('./access/index.ts');
+    await withDatabase(async (database) => {
+      const key = await createKey(database, {
+        organisation: options.organisation,
+        producer: options.producer,
+        lanes: options.lanes.split(','),
+        scopes: options.scope.split(','),
+      });
+      console.log(key);
+    });
+  });
+keys
+  .command('revoke <prefix>')
+  .description('end a key; it is refused everywhere within a second')
+  .action(async (prefix: string) => {
+    const { revokeKey } = await import('./access/index.ts');
+    await withDatabase(async (database) => {
+      await revokeKey(database, prefix);
+      console.log(`revoked ${prefix}`);
+    });
+  });
+
+const audit = program.command('audit').description('the hash chain over facts and acts');
+audit
+  .command('verify')
+  .description('walk every chain and every fact, and name what does not agree')
+  .action(async () => {
+    const { describe, verify } = await import('./audit/index.ts');
+    const { FACT_TABLES } = await import('./facts.ts');
+    await withDatabase(async (database) => {
+      const report = await verify(database, FACT_TABLES);
+      for (const disagreement of report.disagreements) console.log(describe(disagreement));
+      console.log(
+        `${report.chains} chains, ${report.entries} entries, ${report.facts} facts: ${report.verified ? 'all agree' : 'NOT verified'}`,
+      );
+      if (!report.verified) process.exitCode = 1;
+    });
+  });
+
+async function withDatabase(
+  work: (database: Awaited<ReturnType<typeof openDatabase>>) => Promise<void>,
+): Promise<void> {
+  const { databaseTarget } = await import('./server.ts');
+  const config = readConfig(process.env);
+  const log = createLog(config.logLevel === 'info' ? 'warn' : config.logLevel);
+  const { target, stop } = await databaseTarget(config, log);
+  try {
+    const { migrate } = await import('../db/migrate.ts');
+    await migrate(target);
+    const database = await openDatabase({ target }, log);
+    try {
+      await work(database);
+    } finally {
+      await database.close();
+    }
+  } finally {
+    await stop();
+  }
+}
+
+/** Errors that a person can mend say what to do; anything else is a bug and shows its frames, never its values. */
+function explain(error: unknown): string {
+  if (error instanceof ConfigError || error instanceof StartError || error instanceof PolicyError) return error.message;
+  if (error instanceof TransactionFailed) {
+    return `the database refused: ${error.message}; check DATABASE_URL, or unset it to use the embedded PostgreSQL`;
+  }
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'EADDRINUSE') return 'the port is in use; choose another, for example: PORT=8081 npm start';
+  if (code === 'EACCES')
+    return 'the port may not be used by this user; choose one above 1023, for example: PORT=8080 npm start';
+  return error instanceof Error ? (error.stack ?? error.name) : String(error);
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  console.error(explain(error));
+  process.exit(1);
+}

@@ -1,0 +1,194 @@
+/** One process of Tocsin: every room opened in order, and closed in reverse. */
+import { hostname } from 'node:os';
+import { makeDaysAhead, migrate } from '../db/migrate.ts';
+import { KeyCache } from './access/index.ts';
+import { Alerts, Intake } from './alerts/index.ts';
+import { Lists, Recipients } from './audience/index.ts';
+import { ChainWriter } from './audit/index.ts';
+import { Backlog, connectCarrier, Dispatch, type Sent } from './dispatch/index.ts';
+import { EmergencyGate, Fanout } from './fanout/index.ts';
+import { createApp, startServer as startHttp } from './http/index.ts';
+import {
+  type Config,
+  type ConnectionTarget,
+  createMetrics,
+  type Database,
+  DatabaseClock,
+  IdAllocator,
+  type Log,
+  masterKey,
+  openBoss,
+  openDatabase,
+  readDatabaseTime,
+  Shutdown,
+  startEmbedded,
+  utcDay,
+  Vault,
+} from './platform/index.ts';
+import { type LaneName, loadPolicies, Names, type Policies } from './policy/index.ts';
+import { DeliveryReader } from './records/index.ts';
+import { textSource } from './texts.ts';
+
+export interface ServerOptions {
+  config: Config;
+  env: Readonly<Record<string, string | undefined>>;
+  log: Log;
+  onSent?: (bind: string, lane: LaneName, sent: Sent) => void;
+}
+
+export interface RunningServer {
+  readonly port: number;
+  readonly url: string;
+  readonly database: Database;
+  readonly policies: Policies;
+  readonly dispatch: Dispatch;
+  readonly shutdown: Shutdown;
+}
+
+const DAY_CHECK_MS = 600_000;
+const SHRED_MS = 300_000;
+
+/** The database of this configuration: the one named, or the embedded one. `stop` is the last step of a shutdown. */
+export async function databaseTarget(
+  config: Config,
+  log: Log,
+): Promise<{ target: ConnectionTarget; stop: () => Promise<void> }> {
+  if (config.database !== null) return { target: config.database, stop: async () => {} };
+  const embedded = await startEmbedded({ home: config.home, log });
+  return {
+    target: embedded.target,
+    stop: async () => {
+      await embedded.stop();
+    },
+  };
+}
+
+export async function startServer({ config, env, log, onSent }: ServerOptions): Promise<RunningServer> {
+  // A mistake in a policy stops the start before anything is opened.
+  const policies = loadPolicies(config.policies, env);
+  const shutdown = new Shutdown(log);
+  try {
+    return await open({ config, env, log, ...(onSent === undefined ? {} : { onSent }) }, policies, shutdown);
+  } catch (error) {
+    await shutdown.run('the start failed');
+    throw error;
+  }
+}
+
+async function open(
+  { config, log, onSent }: ServerOptions,
+  policies: Policies,
+  shutdown: Shutdown,
+): Promise<RunningServer> {
+  const { target, stop } = await databaseTarget(config, log);
+  shutdown.add('database server', 90, stop);
+  await migrate(target);
+  const database = await openDatabase({ target }, log);
+  shutdown.add('database', 80, () => database.close());
+  const { pools } = database;
+  const clock = await DatabaseClock.open(() => readDatabaseTime(pools.control));
+  shutdown.add('clock', 70, async () => clock.close());
+  const boss = await openBoss({ target, onError: (err) => log.error({ err }, 'pg-boss') });
+  shutdown.add('pg-boss', 70, () => boss.stop({ graceful: false }));
+  const [row] = await pools.control.query<{ id: number }>(
+    'INSERT INTO process (host, pid, started_at) VALUES ($1, $2, $3) RETURNING id',
+    [hostname(), process.pid, clock.now()],
+  );
+  if (row === undefined) throw new TypeError('a process row has an id');
+  const names = await Names.register(pools.control, policies);
+  const vault = new Vault({
+    pool: pools.control,
+    masterKey: await masterKey(config.masterKey, config.home),
+    keyring: config.keyring,
+  });
+  const chain = (room: string, pool = pools.control) => ChainWriter.open(pool, clock, row.id, room);
+  const ids = new IdAllocator(pools.intake);
+  const acts = await chain('acts');
+  const keys = await KeyCache.open({ database });
+  shutdown.add('keys', 60, () => keys.close());
+  const recipients = new Recipients({ pool: pools.reader, writer: await chain('recipients'), ids });
+  const backlog = new Backlog(pools.reader, names, policies);
+  backlog.start();
+  shutdown.add('backlog', 20, async () => backlog.stop());
+  const intake = new Intake({
+    writers: [await chain('intake', pools.intake), await chain('intake', pools.intake)],
+    boss,
+    clock,
+    ids,
+    policies,
+    names,
+    recipients,
+    backlog,
+    matches: Alerts.matcher(vault),
+  });
+  const alerts = new Alerts({ pool: pools.reader, intake, writer: acts, vault, clock, policies, names, backlog });
+  const dispatch = await Dispatch.start({
+    database,
+    boss,
+    clock,
+    policies,
+    names,
+    process: row.id,
+    texts: textSource(pools.dispatch, vault),
+    connect: (name, handlers) =>
+      connectCarrier(name, policies.carriers[name] as Policies['carriers'][string], handlers, log, Math.random),
+    log,
+    ...(onSent === undefined ? {} : { onSent }),
+  });
+  shutdown.add('dispatch', 40, (leftMs) => dispatch.stop(Math.min(18_000, leftMs - 3_000)));
+  const gate = new EmergencyGate({ clock, journalLagMs: () => dispatch.journal.lagMs() });
+  const fanout = await Fanout.start({
+    database,
+    boss,
+    clock,
+    ids: new IdAllocator(pools.fanout),
+    policies,
+    names,
+    gate,
+    process: row.id,
+    onTrouble: (err) => log.error({ err }, 'a fan-out was interrupted and will be tried again'),
+  });
+  shutdown.add('fan-out', 30, () => fanout.stop());
+  shutdown.add('intake', 20, () => intake.drain());
+  const metrics = createMetrics();
+  const timers = [
+    setInterval(() => void makeDaysAhead(pools.control, utcDay(clock.now())), DAY_CHECK_MS),
+    setInterval(
+      () => void vault.shred(clock.now()).catch((err: unknown) => log.error({ err }, 'shredding keys')),
+      SHRED_MS,
+    ),
+  ];
+  shutdown.add('timers', 10, async () => timers.forEach(clearInterval));
+  let draining = false;
+  const app = createApp(
+    {
+      keys,
+      alerts,
+      deliveries: new DeliveryReader(pools.reader, names),
+      lists: new Lists({
+        pool: pools.reader,
+        writer: await chain('lists'),
+        ids: new IdAllocator(pools.control),
+        clock,
+        recipients,
+      }),
+      recipients,
+      async readiness() {
+        try {
+          await pools.control.query('SELECT 1');
+          return { ready: true, reasons: [], bindsDown: dispatch.bindsDown };
+        } catch {
+          return { ready: false, reasons: ['the database does not answer'], bindsDown: dispatch.bindsDown };
+        }
+      },
+      metrics: async () => ({ contentType: metrics.registry.contentType, body: await metrics.registry.metrics() }),
+    },
+    { log, draining: () => draining },
+  );
+  const http = await startHttp(app, { host: config.host, port: config.port });
+  shutdown.add('http', 10, async () => {
+    draining = true;
+    await http.close(8_000);
+  });
+  return { port: http.port, url: `http://${config.host}:${http.port}`, database, policies, dispatch, shutdown };
+}
