@@ -27,6 +27,7 @@ export const list = tocsin.table(
     organisation: bigint({ mode: 'number' }).notNull(),
     name: text().notNull(),
     createdAt: bigint('created_at', { mode: 'number' }).notNull(),
+    members: bigint({ mode: 'number' }).notNull().default(0),
   },
   (table) => [unique().on(table.organisation, table.name)],
 );

@@ -141,6 +141,7 @@ CREATE TABLE list (
   organisation bigint NOT NULL,
   name text NOT NULL,
   created_at bigint NOT NULL,
+  members bigint NOT NULL DEFAULT 0,
   UNIQUE (organisation, name)
 );
 --> statement-breakpoint

@@ -63,7 +63,7 @@ export interface ListService {
    * Reads a CSV file with the columns `msisdn` and, if there, `language`, in any order, in constant memory. Makes the
    * list when there is none. With `add`, batches that were committed stay when a later one fails (importing the file
    * again does no harm); with `replace`, the list changes only when the whole file has been read.
-   * @throws CsvHeaderError when the file has no usable header: nothing was stored.
+   * @throws CsvRefused when the file has no usable header, or `replace` finds no good row: the list is as it was.
    */
   importCsv(source: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<ImportResult>;
 }

@@ -5,6 +5,7 @@ import { OpenAPIHono } from '@hono/zod-openapi';
 import type { ErrorHandler, NotFoundHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { routePath } from 'hono/route';
+import { ChainBusy } from '../audit/index.ts';
 import { type Log, TransactionFailed } from '../platform/index.ts';
 import { SCOPES } from './auth.ts';
 import { BODY_LIMITS, type BodyLimits } from './body.ts';
@@ -150,6 +151,7 @@ function problemOf(error: Error): ProblemError {
         : 'The database could not commit. Nothing was stored; try again.';
     return new ProblemError('storage-unavailable', { detail, retryAfterSeconds: 1 });
   }
+  if (error instanceof ChainBusy) return new ProblemError('overloaded', { retryAfterSeconds: 1 });
   if (error instanceof HTTPException) {
     if (error.status === 400) return new ProblemError('malformed-json');
     if (error.status === 415) return new ProblemError('unsupported-media-type');

@@ -1,6 +1,6 @@
 /** Services for tests of this room: they record what they were asked and answer from fixed values. */
 import type { AlertRequest, AlertView, SubmitResult } from '../alerts/index.ts';
-import { CsvHeaderError, type ImportOptions } from '../audience/index.ts';
+import { CsvRefused, type ImportOptions } from '../audience/index.ts';
 import { type AppOptions, createApp } from './app.ts';
 import { SCOPES, type Scope } from './auth.ts';
 import type { Services } from './services.ts';
@@ -114,7 +114,7 @@ export function makeServices(scopes: readonly Scope[] = Object.keys(SCOPES) as S
         for await (const chunk of source) chunks.push(chunk);
         const text = Buffer.concat(chunks).toString();
         world.imported = { options, text };
-        if (!text.startsWith('msisdn')) throw new CsvHeaderError('has no column msisdn');
+        if (!text.startsWith('msisdn')) throw new CsvRefused('csv-header', 'The header has no column msisdn.');
         options.errors?.end('line,field,rule,message\n3,msisdn,msisdn-not-possible,x\n');
         return { list: options.list, rows: 3, added: 1, duplicates: 1, errors: 1, firstErrors: [] };
       },

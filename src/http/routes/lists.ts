@@ -5,7 +5,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
-import { CsvHeaderError, type ImportResult, type ListMode } from '../../audience/index.ts';
+import { CsvRefused, type ImportResult, type ListMode, type RowError } from '../../audience/index.ts';
 import { authenticated } from '../auth.ts';
 import { type BodyLimits, jsonBody } from '../body.ts';
 import type { HttpEnv } from '../context.ts';
@@ -140,6 +140,7 @@ export function listRoutes(app: OpenAPIHono<HttpEnv>, services: Services, option
         'body-too-large',
         'unsupported-media-type',
         'csv-header',
+        'csv-empty',
         'imports-busy',
       ),
     },
@@ -168,10 +169,10 @@ export function listRoutes(app: OpenAPIHono<HttpEnv>, services: Services, option
       }) as never;
     } catch (error) {
       if (file !== null) await rm(file, { force: true });
-      if (error instanceof CsvHeaderError) {
-        throw new ProblemError('csv-header', {
+      if (error instanceof CsvRefused) {
+        throw new ProblemError(error.code, {
           detail: error.message,
-          errors: [{ field: null, rule: 'csv-header', message: error.message }],
+          errors: [{ field: null, rule: error.code, message: error.message }, ...error.errors.slice(0, 20).map(onLine)],
           headers: CLOSE,
         });
       }
@@ -181,6 +182,12 @@ export function listRoutes(app: OpenAPIHono<HttpEnv>, services: Services, option
     }
   });
 }
+
+const onLine = ({ line, field, rule, message }: RowError) => ({
+  field: field === null ? `line.${line}` : `line.${line}.${field}`,
+  rule,
+  message,
+});
 
 /** What is left of the upload is not worth reading. */
 const CLOSE = { connection: 'close' };
