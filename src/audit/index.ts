@@ -23,7 +23,7 @@ export {
   lineSql,
 } from './facts.ts';
 export { type InsertedFacts, insertFacts } from './insert.ts';
-export { partsOf, partsSql } from './parts.ts';
+export { digestSql, partsOf, partsSql } from './parts.ts';
 export { type ChainWriterRow, chainWriter } from './tables.ts';
 export { type VerifyCheck, type VerifyOptions, type VerifyReport, verify } from './verify.ts';
 export { ChainBusy, ChainWriter, type ChainWriterOptions, type Work, type Written } from './writer.ts';

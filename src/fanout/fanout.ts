@@ -69,9 +69,10 @@ export class Fanout {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    const stopped = this.#workers.map((worker) => worker.stop());
     await this.#listener?.close();
     await this.#reclaiming;
-    await Promise.all(this.#workers.map((worker) => worker.stop()));
+    await Promise.all(stopped);
     await Promise.all(this.#writers.map((writer) => writer.close()));
     await this.#liveness.close();
   }

@@ -15,6 +15,7 @@ export {
 export { type EmbeddedServer, freePort, startEmbedded } from './embedded.ts';
 export { ConfigError, StartError, TransactionFailed } from './errors.ts';
 export { IdAllocator, idBlockSize } from './ids.ts';
+export { Liveness } from './liveness.ts';
 export { createLog, type Log, safeError } from './log.ts';
 export { createMetrics, latencyBuckets, type Metrics } from './metrics.ts';
 export { type BodyClass, KeyGone, masterKey, type Sealed, type SealRequest, Vault } from './sealing.ts';

@@ -1,0 +1,50 @@
+import { expect, test } from 'vitest';
+import { ManualClock } from '../platform/index.ts';
+import { EmergencyGate } from './gate.ts';
+import { chunkSize } from './routes.ts';
+
+test('a gate that nobody shut lets pages pass at once', async () => {
+  const gate = new EmergencyGate({ clock: new ManualClock() });
+  expect(gate.shut).toBe(false);
+  expect(await gate.pass(0)).toBe(true);
+});
+
+test('an emergency shuts the gate until the last one has left, and leaving twice counts once', async () => {
+  const gate = new EmergencyGate({ clock: new ManualClock() });
+  const [first, second] = [gate.enter(), gate.enter()];
+  first();
+  first();
+  expect(gate.shut).toBe(true);
+  const passed = gate.pass(1_000);
+  second();
+  expect(await passed).toBe(true);
+});
+
+test('a page passes after its longest wait, and is told that the gate is shut', async () => {
+  const clock = new ManualClock();
+  const gate = new EmergencyGate({ clock });
+  gate.enter();
+  const passed = gate.pass(1_000);
+  clock.advance(1_000);
+  expect(await passed).toBe(false);
+});
+
+test('a journal that lags shuts the gate', async () => {
+  let lag = 51;
+  const gate = new EmergencyGate({ clock: new ManualClock(), journalLagMs: () => lag });
+  expect(gate.shut).toBe(true);
+  const passed = gate.pass(1_000);
+  lag = 50;
+  expect(await passed).toBe(true);
+});
+
+test.each([
+  [0.2, 1],
+  [7, 1],
+  [8, 2],
+  [700, 175],
+  [4_000, 1_000],
+  [100_000, 1_000],
+])('a route of %d TPS has chunks of %d', (tps, size) => {
+  expect(chunkSize(tps)).toBe(size);
+});
