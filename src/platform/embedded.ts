@@ -17,7 +17,14 @@ import {
 import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Account, runProgram, usableBinaries } from './embedded-binaries.ts';
+import {
+  type Account,
+  findBinaries,
+  type Machine,
+  runProgram,
+  thisMachine,
+  usableBinaries,
+} from './embedded-binaries.ts';
 import { StartError, TransactionFailed } from './errors.ts';
 import { Session } from './session.ts';
 import { type ConnectionTarget, databaseUrl } from './target.ts';
@@ -34,6 +41,8 @@ export interface EmbeddedOptions {
   log: EmbeddedLog;
   /** Where it listens. Default: a Unix socket, TCP on 127.0.0.1 on Windows. */
   transport?: 'socket' | 'tcp';
+  /** The machine whose binaries are looked for; tests put another one here. */
+  machine?: Machine;
   /** Settings of PostgreSQL that differ from ours, for tests: `{ fsync: 'off' }`. */
   settings?: Record<string, string>;
 }
@@ -95,7 +104,7 @@ const socketPort = 5432;
 /** sockaddr_un holds 107 bytes on Linux, 103 on macOS. */
 const longestSocketPath = 103;
 const startTimeoutMs = 90_000;
-const stopTimeoutS = 30;
+const stopTimeoutS = 20;
 
 /** `TOCSIN_HOME/postgres.json`: where the server's files are, and which process has to stop it. */
 interface Pointer {
@@ -124,7 +133,7 @@ interface Postmaster {
 export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedServer> {
   const site = await prepareSite(options);
   let running = await bringUp(site, options);
-  let presence = await announce(site, running.target);
+  let presence = await announce(running.target);
   const joined = running.joined;
   if (!joined || !(await alive((await readPointer(site.home))?.owner ?? null))) {
     await writePointer(site.home, { base: site.base, owner: await markOf(process.pid) });
@@ -135,15 +144,17 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedS
   );
 
   let leaving = false;
+  let destroyed = false;
+  let reviving: Promise<void> | undefined;
   const watch = (): void =>
     presence.onEnd(() => {
-      if (!leaving) void revive();
+      if (!leaving) reviving = revive();
     });
   const revive = async (): Promise<void> => {
     for (let wait = 100; !leaving; wait = Math.min(2 * wait, 5_000)) {
       try {
         running = await bringUp(site, options);
-        presence = await announce(site, running.target);
+        presence = await announce(running.target);
         if (!running.joined) options.log.warn({ folder: site.base }, 'the embedded PostgreSQL was gone; it runs again');
         return watch();
       } catch {
@@ -169,6 +180,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedS
     logFile: site.log,
     stop: async () => {
       leaving = true;
+      await reviving;
       const mine = await isOwner(site.home);
       const others = mine ? await countOthers(presence) : 0;
       await presence.close();
@@ -177,10 +189,13 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedS
       return 'stopped';
     },
     destroy: async () => {
+      if (destroyed) return;
+      destroyed = true;
       leaving = true;
+      await reviving;
       presence.discard();
       const postmaster = await readPostmaster(site.data);
-      await halt();
+      if (await exists(site.data)) await halt();
       if (postmaster?.socketDirectory.startsWith('/tmp/tocsin-')) {
         await rm(postmaster.socketDirectory, { recursive: true, force: true });
       }
@@ -202,7 +217,8 @@ interface Site {
   password: string;
 }
 
-async function prepareSite({ home: named }: EmbeddedOptions): Promise<Site> {
+async function prepareSite({ home: named, machine = thisMachine() }: EmbeddedOptions): Promise<Site> {
+  const binaries = await findBinaries(machine);
   const root = process.getuid?.() === 0;
   let home: string;
   try {
@@ -255,7 +271,7 @@ async function prepareSite({ home: named }: EmbeddedOptions): Promise<Site> {
     base,
     data: path.join(base, 'data'),
     log: path.join(base, 'postgres.log'),
-    native: await usableBinaries(base, account),
+    native: await usableBinaries(binaries, base, account),
     account,
     password: await readFile(passwordFile, 'utf8'),
   };
@@ -312,7 +328,6 @@ async function bringUp(site: Site, options: EmbeddedOptions): Promise<{ target: 
       if (postmaster !== undefined) await rm(path.join(site.data, 'postmaster.pid'), { force: true });
       joined = false;
       trouble = await start(site, options);
-      if (trouble !== '' && performance.now() + 80_000 < deadline - 2_000) continue;
     } else {
       const target = targetOf(site, postmaster);
       try {
@@ -355,9 +370,10 @@ async function start(site: Site, options: EmbeddedOptions): Promise<string> {
     ([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`,
   );
   const file = path.join(site.data, 'tocsin.conf');
-  await writeFile(`${file}.new`, `# Written at each start.\n${lines.join('\n')}\n`, { mode: 0o600 });
-  await give(site, `${file}.new`);
-  await rename(`${file}.new`, file);
+  const draft = `${file}.${randomBytes(4).toString('hex')}`;
+  await writeFile(draft, `# Written at each start.\n${lines.join('\n')}\n`, { mode: 0o600 });
+  await give(site, draft);
+  await rename(draft, file);
   await (await open(site.log, 'a', 0o600)).close();
   await give(site, site.log);
   const { code: exit, output } = await pgCtl(site, ['start', '-l', site.log, '-w', '-t', '75'], 80_000);
@@ -404,7 +420,7 @@ async function makeDatabase(session: Session): Promise<void> {
 const presencePrefix = 'tocsin presence';
 
 /** Each process holds one session by which the others see that it is there. */
-function announce(_site: Site, target: ConnectionTarget): Promise<Session> {
+function announce(target: ConnectionTarget): Promise<Session> {
   return Session.open(
     { ...target, database: 'postgres' },
     { applicationName: `${presencePrefix} ${process.pid}`, statementTimeoutMs: 5_000 },
@@ -441,12 +457,19 @@ async function readPostmaster(data: string): Promise<Postmaster | undefined> {
   return { pid: Math.abs(Number(pid)), port: Number(port), socketDirectory };
 }
 
-/** Whether the process is a PostgreSQL. Where that can't be seen, any living process counts. */
+/** What Linux says of a process: its name, and the instant of its start. Undefined elsewhere, and when it is gone. */
+async function statOf(pid: number): Promise<{ name: string; startedAt: string } | undefined> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  const [state = '', ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  // Z: dead, and its parent has not asked yet; where process 1 never asks (some containers) it stays so for ever.
+  if (text === '' || state === 'Z' || state === 'X') return undefined;
+  return { name: text.slice(text.indexOf('(') + 1, text.lastIndexOf(')')), startedAt: fields[18] ?? '' };
+}
+
+/** Whether the process is a living PostgreSQL. Where that can't be seen, any living process counts. */
 async function isPostgres(pid: number): Promise<boolean> {
-  if (!isRunning(pid)) return false;
-  if (process.platform !== 'linux') return true;
-  const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
-  return name.startsWith('postgres');
+  if (process.platform !== 'linux') return isRunning(pid);
+  return (await statOf(pid))?.name.startsWith('postgres') === true;
 }
 
 function isRunning(pid: number): boolean {
@@ -460,12 +483,13 @@ function isRunning(pid: number): boolean {
 
 /** A process id alone may be another's by now; with its start it is one process. */
 async function markOf(pid: number): Promise<ProcessMark> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  return { pid, startedAt: text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '' };
+  return { pid, startedAt: (await statOf(pid))?.startedAt ?? '' };
 }
 
 async function alive(mark: ProcessMark | null): Promise<boolean> {
-  return mark !== null && isRunning(mark.pid) && (await markOf(mark.pid)).startedAt === mark.startedAt;
+  if (mark === null) return false;
+  if (process.platform !== 'linux') return isRunning(mark.pid);
+  return (await statOf(mark.pid))?.startedAt === mark.startedAt;
 }
 
 async function isOwner(home: string): Promise<boolean> {
