@@ -11,6 +11,7 @@ import { createApp, startServer as startHttp } from './http/index.ts';
 import {
   type Config,
   type ConnectionTarget,
+  chance,
   createMetrics,
   type Database,
   DatabaseClock,
@@ -131,7 +132,7 @@ async function open(
     process: row.id,
     texts: textSource(pools.dispatch, vault),
     connect: (name, handlers) =>
-      connectCarrier(name, policies.carriers[name] as Policies['carriers'][string], handlers, log, Math.random),
+      connectCarrier(name, policies.carriers[name] as Policies['carriers'][string], handlers, log, chance),
     log,
     ...(onSent === undefined ? {} : { onSent }),
   });

@@ -10,7 +10,7 @@ import type { PgBoss } from 'pg-boss';
 import type { ChainWriter } from '../audit/index.ts';
 import type { Clock, IdAllocator, Pool } from '../platform/index.ts';
 import type { CarrierPolicy, LaneName, LanePolicy } from '../policy/index.ts';
-import { FINAL, type Journal } from '../records/index.ts';
+import { FINAL, type FinalCode, type Journal } from '../records/index.ts';
 import type { Answer, IncomingDeliver } from '../smpp/index.ts';
 import { parseReceipt } from '../smpp/index.ts';
 import { queueName } from './chunks.ts';
@@ -23,7 +23,7 @@ import { ReceiptDesk } from './receipt-desk.ts';
 import type { ReceiptIndex } from './receipts.ts';
 import { Sender, type Sent, type Wire } from './sender.ts';
 import { returnJob, takeOver } from './takeover.ts';
-import type { DispatchExtra, HeldChunk } from './types.ts';
+import type { DispatchExtra, HeldChunk, Item } from './types.ts';
 
 /** What the bind's sessions call back. */
 export interface WireHandlers {
@@ -89,7 +89,7 @@ const POLL_MS = 500;
 const PREFETCH = { min: 1, max: 20_000 };
 /** Texts in memory: more than all lanes together may hold. */
 const TEXTS_MAX = 100_000;
-const JOBS_PER_FETCH = 50;
+const JOBS_PER_FETCH = 200;
 /** A bind that is down this long gives its chunks back to the others of the route. */
 const HAND_BACK_AFTER_MS = 30_000;
 
@@ -347,33 +347,33 @@ export class BindDispatcher {
     const { pools, boss } = this.#o;
     const taken = await takeChunks(pools.dispatch, boss, holder, feed.queue, feed.route, feed.lane, jobs);
     if (taken.length < jobs) feed.dry = true;
-    for (const one of taken) {
-      feed.jobSize = Math.max(1, feed.jobSize * 0.7 + one.chunk.size * 0.3);
-      await this.#load(one, sender, holder);
+    if (taken.length === 0) return;
+    for (const one of taken) feed.jobSize = Math.max(1, feed.jobSize * 0.9 + one.chunk.size * 0.1);
+    await this.#load(taken, sender, holder);
+  }
+
+  async #load(taken: readonly Taken[], sender: Sender, holder: Holder): Promise<void> {
+    const read = await hydrate(this.#o.pools.dispatch, this.#o.texts, taken);
+    // The lease may have gone meanwhile: whoever has it takes the chunks over.
+    if (this.#sender !== sender || this.#holder !== holder) return;
+    for (const [body, text] of read.text) this.#keepText(body, text);
+    for (const { chunk, items, cancelled, unsendable } of read.chunks) {
+      this.#endUnsent(chunk, cancelled, FINAL.cancelled, 'cancelled');
+      this.#endUnsent(chunk, unsendable, FINAL.failed, 'text or number is gone');
+      sender.add(chunk, items);
     }
   }
 
-  async #load(taken: Taken, sender: Sender, holder: Holder): Promise<void> {
-    const read = await hydrate(this.#o.pools.dispatch, this.#o.texts, taken);
-    // The lease may have gone meanwhile: whoever has it takes the chunk over.
-    if (this.#sender !== sender || this.#holder !== holder) return;
-    for (const [body, text] of read.text) this.#keepText(body, text);
-    const { chunk } = taken;
+  #endUnsent(chunk: HeldChunk, items: readonly Item[], state: FinalCode, cause: string): void {
     const at = this.#o.clock.now();
-    for (const [items, state, cause] of [
-      [read.cancelled, FINAL.cancelled, 'cancelled'],
-      [read.unsendable, FINAL.failed, 'text or number is gone'],
-    ] as const) {
-      for (const item of items) {
-        this.#o.journal.add(chunk.id, {
-          final: { day: chunk.day, delivery: item.id, state, cause, at },
-          day: chunk.day,
-          ...(item.counted ? { alert: item.alert } : {}),
-          ...(item.secret ? { secretBody: item.body } : {}),
-        });
-      }
+    for (const item of items) {
+      this.#o.journal.add(chunk.id, {
+        final: { day: chunk.day, delivery: item.id, state, cause, at },
+        day: chunk.day,
+        ...(item.counted ? { alert: item.alert } : {}),
+        ...(item.secret ? { secretBody: item.body } : {}),
+      });
     }
-    sender.add(chunk, read.items);
   }
 
   #keepText(body: number, text: string): void {

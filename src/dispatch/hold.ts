@@ -96,6 +96,7 @@ export async function takeChunks(
 
 interface DeliveryRead {
   id: number;
+  chunk: number;
   alert: string;
   body: number;
   expires_at: number;
@@ -116,76 +117,120 @@ export interface TextSource {
 }
 
 export interface Hydrated {
+  chunk: HeldChunk;
   items: Item[];
   /** Deliveries whose alert was cancelled before they were claimed. */
   cancelled: Item[];
   /** Deliveries whose text or number is gone: nothing can be sent. */
   unsendable: Item[];
-  text: Map<number, string>;
 }
 
-/** Reads what the unclaimed deliveries of a chunk need, leaving out those that are final already. */
-export async function hydrate(pool: Pool, texts: TextSource, taken: Taken): Promise<Hydrated> {
-  const { chunk, deliveryIds, firstDelivery } = taken;
-  const from = chunk.claimedTo;
-  const [where, params] =
-    deliveryIds === null
-      ? ['d.id >= $2 AND d.id < $3', [chunk.day, firstDelivery + from, firstDelivery + chunk.size]]
-      : ['d.id = ANY($2::bigint[])', [chunk.day, deliveryIds.slice(from)]];
-  // Leans on the primary keys of delivery, recipient and final_state.
-  const rows = await pool.query<DeliveryRead>(
-    `SELECT d.id, d.alert, d.body, d.expires_at, r.msisdn
-     FROM delivery d LEFT JOIN recipient r ON r.id = d.recipient
-     WHERE d.day = $1::date AND ${where}
-       AND NOT EXISTS (SELECT 1 FROM final_state f WHERE f.day = d.day AND f.delivery = d.id)
-     ORDER BY d.id`,
-    params,
-  );
+/**
+ * Reads what the unclaimed deliveries of these chunks need, leaving out those that are final already. A few statements
+ * for all chunks together: chunks of single alerts are small and many.
+ */
+export async function hydrate(
+  pool: Pool,
+  texts: TextSource,
+  taken: readonly Taken[],
+): Promise<{ chunks: Hydrated[]; text: Map<number, string> }> {
+  const chunks: Hydrated[] = [];
+  const text = new Map<number, string>();
+  for (const [day, ofDay] of Map.groupBy(taken, (one) => one.chunk.day)) {
+    chunks.push(...(await hydrateDay(pool, texts, day, ofDay, text)));
+  }
+  return { chunks, text };
+}
+
+async function hydrateDay(
+  pool: Pool,
+  texts: TextSource,
+  day: string,
+  taken: readonly Taken[],
+  text: Map<number, string>,
+): Promise<Hydrated[]> {
+  const rows = await readDeliveries(pool, day, taken);
   const alerts = await pool.query<AlertRead>(
     `SELECT a.id, a.sender, a.secret, (a.recipients <> 1 OR cardinality(a.lists) > 0) AS counted,
             EXISTS (SELECT 1 FROM alert_cancel c WHERE c.day = a.day AND c.alert = a.id) AS cancelled
      FROM alert a WHERE a.day = $1::date AND a.id = ANY($2::uuid[])`,
-    [chunk.day, [...new Set(rows.map((row) => row.alert))]],
+    [day, [...new Set(rows.map((row) => row.alert))]],
   );
   const alertOf = new Map(alerts.map((alert) => [alert.id, alert]));
-  const text = await texts.texts([...new Set(rows.map((row) => row.body))]);
-  const accepted =
-    chunk.attempt > 1 || chunk.claimedTo > 0
-      ? await acceptedSegments(
-          pool,
-          chunk.day,
-          rows.map((row) => row.id),
-        )
-      : null;
-  const positionOf = deliveryIds === null ? null : new Map(deliveryIds.map((id, index) => [id, index]));
-  const result: Hydrated = { items: [], cancelled: [], unsendable: [], text };
-  for (const row of rows) {
-    const alert = alertOf.get(row.alert);
-    const item: Item = {
-      chunk,
-      position: positionOf === null ? row.id - firstDelivery : (positionOf.get(row.id) ?? chunk.size),
-      id: row.id,
-      alert: row.alert,
-      counted: alert?.counted ?? false,
-      msisdn: row.msisdn ?? '',
-      sender: alert?.sender ?? null,
-      body: row.body,
-      secret: alert?.secret ?? false,
-      expiresAt: row.expires_at,
-      parts: [],
-      dataCoding: 0,
-      esmClass: 0,
-      toSend: accepted?.get(row.id) ?? [],
-      inFlight: 0,
-      worst: 0,
-      worstStatus: null,
-    };
-    if (alert?.cancelled === true) result.cancelled.push(item);
-    else if (alert === undefined || row.msisdn === null || !text.has(row.body)) result.unsendable.push(item);
-    else result.items.push(item);
+  for (const [body, value] of await texts.texts([...new Set(rows.map((row) => row.body))])) text.set(body, value);
+  const again = new Set(
+    taken.filter(({ chunk }) => chunk.attempt > 1 || chunk.claimedTo > 0).map(({ chunk }) => chunk.id),
+  );
+  const repeats = rows.filter((row) => again.has(row.chunk)).map((row) => row.id);
+  const accepted = repeats.length > 0 ? await acceptedSegments(pool, day, repeats) : null;
+  const rowsOf = Map.groupBy(rows, (row) => row.chunk);
+  return taken.map(({ chunk, deliveryIds, firstDelivery }) => {
+    const positionOf = deliveryIds === null ? null : new Map(deliveryIds.map((id, index) => [id, index]));
+    const result: Hydrated = { chunk, items: [], cancelled: [], unsendable: [] };
+    for (const row of rowsOf.get(chunk.id) ?? []) {
+      const alert = alertOf.get(row.alert);
+      const item: Item = {
+        chunk,
+        position: positionOf === null ? row.id - firstDelivery : (positionOf.get(row.id) ?? chunk.size),
+        id: row.id,
+        alert: row.alert,
+        counted: alert?.counted ?? false,
+        msisdn: row.msisdn ?? '',
+        sender: alert?.sender ?? null,
+        body: row.body,
+        secret: alert?.secret ?? false,
+        expiresAt: row.expires_at,
+        parts: [],
+        dataCoding: 0,
+        esmClass: 0,
+        toSend: accepted?.get(row.id) ?? [],
+        inFlight: 0,
+        worst: 0,
+        worstStatus: null,
+      };
+      if (alert?.cancelled === true) result.cancelled.push(item);
+      else if (alert === undefined || row.msisdn === null || !text.has(row.body)) result.unsendable.push(item);
+      else result.items.push(item);
+    }
+    result.items.sort((a, b) => a.position - b.position);
+    return result;
+  });
+}
+
+/** Deliveries by their chunk's run of ids, or by its list. Leans on the primary keys of delivery, recipient and final_state. */
+async function readDeliveries(pool: Pool, day: string, taken: readonly Taken[]): Promise<DeliveryRead[]> {
+  const runs = taken.filter(({ deliveryIds }) => deliveryIds === null);
+  const lists = taken.flatMap(({ chunk, deliveryIds }) =>
+    (deliveryIds ?? []).slice(chunk.claimedTo).map((id) => ({ chunk: chunk.id, id })),
+  );
+  const select = `SELECT d.id, w.chunk, d.alert, d.body, d.expires_at, r.msisdn`;
+  const rest = `LEFT JOIN recipient r ON r.id = d.recipient
+     WHERE NOT EXISTS (SELECT 1 FROM final_state f WHERE f.day = $1::date AND f.delivery = d.id)`;
+  const rows: DeliveryRead[] = [];
+  if (runs.length > 0) {
+    rows.push(
+      ...(await pool.query<DeliveryRead>(
+        `${select} FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS w(chunk, lo, hi)
+         JOIN delivery d ON d.day = $1::date AND d.id >= w.lo AND d.id < w.hi ${rest}`,
+        [
+          day,
+          runs.map(({ chunk }) => chunk.id),
+          runs.map(({ chunk, firstDelivery }) => firstDelivery + chunk.claimedTo),
+          runs.map(({ chunk, firstDelivery }) => firstDelivery + chunk.size),
+        ],
+      )),
+    );
   }
-  result.items.sort((a, b) => a.position - b.position);
-  return result;
+  if (lists.length > 0) {
+    rows.push(
+      ...(await pool.query<DeliveryRead>(
+        `${select} FROM unnest($2::bigint[], $3::bigint[]) AS w(chunk, id)
+         JOIN delivery d ON d.day = $1::date AND d.id = w.id ${rest}`,
+        [day, lists.map(({ chunk }) => chunk), lists.map(({ id }) => id)],
+      )),
+    );
+  }
+  return rows;
 }
 
 /** Segments that an SMSC accepted in an earlier attempt: they are not sent again. Kept in `toSend` until encoding. */
