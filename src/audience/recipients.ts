@@ -1,8 +1,9 @@
 /** Recipients: MSISDN → id, for each organisation its own. The only place that writes an MSISDN. */
-import { createHmac, randomFillSync } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
 import type { IdAllocator, Pool, Tx } from '../platform/index.ts';
+import { commitmentOf, SALT_BYTES } from './commitment.ts';
 import type { Msisdn } from './msisdn.ts';
 import { type RecipientRow, recipient } from './tables.ts';
 import type { RecipientService, RecipientView } from './types.ts';
@@ -32,7 +33,6 @@ export interface RecipientsOptions {
   readonly cacheMax?: number;
 }
 
-const SALT_BYTES = 32;
 /** Numbers in one transaction. */
 const BATCH_MAX = 5_000;
 const LISTS_SHOWN_MAX = 1_000;
@@ -134,8 +134,7 @@ export class Recipients implements RecipientService {
     const salts = randomFillSync(Buffer.allocUnsafe(numbers.length * SALT_BYTES));
     return numbers.map(({ organisation, msisdn }, index) => {
       const salt = salts.subarray(index * SALT_BYTES, (index + 1) * SALT_BYTES);
-      const commitment = createHmac('sha256', salt).update(msisdn).digest();
-      return { id: first + index, organisation, msisdn, salt, commitment };
+      return { id: first + index, organisation, msisdn, salt, commitment: commitmentOf(salt, msisdn) };
     });
   }
 }
