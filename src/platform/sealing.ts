@@ -54,6 +54,7 @@ export class Vault {
   readonly #dataKeys = new LRUCache<string, Promise<{ keyRef: string; key: Buffer }>>({ max: 10_000 });
   readonly #byRef = new LRUCache<string, Promise<Buffer>>({ max: 10_000 });
   readonly #epochKeys = new Map<string, Promise<Buffer>>();
+  readonly #fingerprintKeys = new LRUCache<string, { base: Buffer; key: Buffer }>({ max: 100 });
 
   constructor(options: { pool: Pool; masterKey: Buffer; keyring: string }) {
     if (options.masterKey.length !== 32) throw new ConfigError('TOCSIN_MASTER_KEY', 'must be 32 octets in base64');
@@ -97,7 +98,13 @@ export class Vault {
         throw error;
       }
     }
-    const key = Buffer.from(hkdfSync('sha256', base, '', 'tocsin request fingerprint', 32));
+    // Deriving costs more than all else of a fingerprint: kept for as long as the same key answers to the name.
+    let derived = this.#fingerprintKeys.get(name);
+    if (derived === undefined || derived.base !== base) {
+      derived = { base, key: Buffer.from(hkdfSync('sha256', base, '', 'tocsin request fingerprint', 32)) };
+      this.#fingerprintKeys.set(name, derived);
+    }
+    const { key } = derived;
     return { key: name, digest: createHmac('sha256', key).update(data).digest() };
   }
 
@@ -130,6 +137,7 @@ export class Vault {
       }
       await unlink(path).catch(() => undefined);
       this.#epochKeys.delete(hour);
+      this.#fingerprintKeys.delete(`epoch:${hour}`);
       gone.push(hour);
     }
     for (const hour of this.#epochKeys.keys()) {
