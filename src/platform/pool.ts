@@ -160,6 +160,8 @@ export class Pool {
       return value;
     } catch (error) {
       keep = await tx.rollback();
+      // drizzle wraps what we throw in an error of its own, whose message lists the parameters.
+      if (tx.failure !== undefined && (error as Error | undefined)?.cause === tx.failure) throw tx.failure;
       throw error;
     } finally {
       if (keep) this.#release(session);

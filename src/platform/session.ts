@@ -211,7 +211,7 @@ export class Session {
       const result = await this.#state.race(shape === 'arrays' ? query.values() : query);
       return { rows: result as unknown as T[], command: result.command };
     } catch (error) {
-      throw failed(error, 'uncertain', `statement "${text.trimStart().slice(0, 60).replace(/\s+/g, ' ')}" failed`);
+      throw failed(error, 'uncertain', `statement "${label(text)}" failed`);
     } finally {
       clearTimeout(timer);
     }
@@ -258,6 +258,16 @@ class LifeState {
       this.onEnd(over);
     });
   }
+}
+
+/** The beginning of a statement, to find it in the code, without what may be a value in it. */
+function label(text: string): string {
+  return text
+    .trimStart()
+    .replace(/'(?:[^']|'')*'?/g, "'…'")
+    .replace(/\d{5,}/g, '…')
+    .replace(/\s+/g, ' ')
+    .slice(0, 60);
 }
 
 /** Classes of SQLSTATE whose message texts hold identifiers at most, never a value of a row or a parameter. */

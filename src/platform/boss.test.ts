@@ -1,0 +1,56 @@
+import type { PgBoss } from 'pg-boss';
+import { afterAll, expect, test } from 'vitest';
+import { testDatabase } from '../../test/support/database.ts';
+import { bossTx, openBoss } from './boss.ts';
+
+const { database, target } = await testDatabase();
+const errors: Error[] = [];
+const boss: PgBoss = await openBoss({ target, onError: (error) => errors.push(error) });
+afterAll(() => boss.stop({ graceful: false }));
+await boss.createQueue('q', { retryLimit: 3 });
+const pool = database.pools.dispatch;
+
+test('a job lives and dies with the transaction that inserted it', async () => {
+  await pool.run((tx) =>
+    boss.insert(
+      'q',
+      [
+        { data: { kept: true }, priority: 5 },
+        { data: { kept: 2 }, priority: 9 },
+      ],
+      { db: bossTx(tx) },
+    ),
+  );
+  await expect(
+    pool.run(async (tx) => {
+      await boss.insert('q', [{ data: { lost: true } }], { db: bossTx(tx) });
+      throw new Error('no');
+    }),
+  ).rejects.toThrow('no');
+  const jobs = await boss.fetch('q', { batchSize: 10 });
+  expect(jobs.map((job) => job.data)).toEqual([{ kept: 2 }, { kept: true }]);
+  await boss.complete('q', jobs);
+});
+
+test('fetching and completing inside our transactions are undone with them', async () => {
+  await pool.run((tx) => boss.insert('q', [{ data: { n: 1 }, singletonKey: 'a' }], { db: bossTx(tx) }));
+  await expect(
+    pool.run(async (tx) => {
+      expect(await boss.fetch('q', { db: bossTx(tx) })).toHaveLength(1);
+      throw new Error('no');
+    }),
+  ).rejects.toThrow('no');
+  const jobs = await pool.run((tx) => boss.fetch('q', { db: bossTx(tx), includeMetadata: true }));
+  expect(jobs).toHaveLength(1);
+  await expect(
+    pool.run(async (tx) => {
+      await boss.complete('q', jobs, null, { db: bossTx(tx) });
+      throw new Error('no');
+    }),
+  ).rejects.toThrow('no');
+  const done = await pool.run((tx) => boss.complete('q', jobs, null, { db: bossTx(tx) }));
+  expect(done).toMatchObject({ affected: 1 });
+  const again = await pool.run((tx) => boss.complete('q', jobs, null, { db: bossTx(tx) }));
+  expect(again).toMatchObject({ affected: 0 });
+  expect(errors).toEqual([]);
+});
