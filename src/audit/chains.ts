@@ -2,7 +2,7 @@
 import type { Pool } from '../platform/index.ts';
 import { entryHash, entryOf, genesis, type Part, parseParts, sequenceOf, writerMax, writerOf } from './chain.ts';
 import type { Findings } from './disagreement.ts';
-import { inReader } from './heap.ts';
+import { shortReads } from './heap.ts';
 
 /** The newest entry of each chain at one instant. What was appended later is not looked at. */
 export class Heads {
@@ -26,7 +26,7 @@ const entryBeyond = entryOf(writerMax + 1, 0);
 
 /** All heads, in one snapshot: two index look-ups a chain. */
 export async function readHeads(pool: Pool): Promise<Heads> {
-  const rows = await inReader(pool, (tx) =>
+  const rows = await shortReads(pool)((tx) =>
     tx.query<{ writer: number; head: number }>(
       `with recursive writer (id) as (
         (select entry >> 32 from chain_entry where entry >= 0 and entry < $1 order by entry limit 1)

