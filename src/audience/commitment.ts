@@ -20,7 +20,7 @@ export function commitmentOf(salt: Buffer, text: string): Buffer {
     inner[i]! ^= salt[i]!;
     outer[i]! ^= salt[i]!;
   }
-  const length = inner.latin1Write(text, BLOCK_BYTES);
+  const length = inner.write(text, BLOCK_BYTES, 'latin1');
   hash('sha256', inner.subarray(0, BLOCK_BYTES + length), 'buffer').copy(outer, BLOCK_BYTES);
   return hash('sha256', outer, 'buffer');
 }

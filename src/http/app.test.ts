@@ -364,8 +364,8 @@ describe('who may', () => {
     ['PUT', '/v1/lists/city', 'lists:write'],
     ['POST', '/v1/lists/city/members', 'lists:write'],
     ['POST', '/v1/lists/city/import', 'lists:write'],
-    ['GET', '/v1/recipients/+447700900123', 'recipients:read'],
-    ['PUT', '/v1/recipients/+447700900123', 'recipients:write'],
+    ['GET', '/v1/recipients/+447700900123', 'lists:read'],
+    ['PUT', '/v1/recipients/+447700900123', 'lists:write'],
   ])('%s %s wants the scope %s', async (method, path, scope) => {
     const { call } = makeApp({}, []);
     const answer = await call(method, path);

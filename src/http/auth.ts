@@ -1,20 +1,21 @@
 /** Who may: the API key in `Authorization: Bearer …`, and the scope that a route wants. Runs before the body is read. */
 import type { MiddlewareHandler } from 'hono';
+import type { KEY_SCOPES } from '../access/index.ts';
 import type { HttpEnv } from './context.ts';
 import { ProblemError } from './problems.ts';
 import type { Services } from './services.ts';
 
-/** What a key may do; `tocsin keys create --scope`. */
-export const SCOPES = {
+export type Scope = (typeof KEY_SCOPES)[number];
+
+/** What a scope lets a key do, for the API's description. */
+export const SCOPES: Readonly<Record<Scope, string>> = {
   'alerts:write': 'Submit and cancel alerts',
   'alerts:read': 'Read alerts and their progress',
   'deliveries:read': 'Search deliveries and read their timeline',
-  'lists:write': 'Make and change lists',
-  'lists:read': 'Read lists',
-  'recipients:write': 'Change what is known about a recipient',
-  'recipients:read': 'Read what is known about a recipient',
-} as const;
-export type Scope = keyof typeof SCOPES;
+  'lists:write': 'Change lists and recipients',
+  'lists:read': 'Read lists and recipients',
+  'audit:read': 'Read the audit chain',
+};
 
 /** A Bearer token as RFC 6750 writes it; the length bounds what is hashed. */
 const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]{8,256})$/i;

@@ -19,8 +19,8 @@ export function recipientRoutes(app: OpenAPIHono<HttpEnv>, services: Services, l
     path: '/v1/recipients/{msisdn}',
     tags: ['Recipients'],
     summary: 'A recipient, its language and lists',
-    security: [{ apiKey: ['recipients:read'] }],
-    middleware: [authenticated(services.keys, 'recipients:read')] as const,
+    security: [{ apiKey: ['lists:read'] }],
+    middleware: [authenticated(services.keys, 'lists:read')] as const,
     request: { params: msisdnParam },
     responses: { 200: oneRecipient, ...problems('msisdn-not-possible', 'not-found') },
   });
@@ -37,8 +37,8 @@ export function recipientRoutes(app: OpenAPIHono<HttpEnv>, services: Services, l
     tags: ['Recipients'],
     summary: "Set a recipient's language",
     description: 'Makes the recipient when the organisation does not know the number.',
-    security: [{ apiKey: ['recipients:write'] }],
-    middleware: [authenticated(services.keys, 'recipients:write'), jsonBody(limits)] as const,
+    security: [{ apiKey: ['lists:write'] }],
+    middleware: [authenticated(services.keys, 'lists:write'), jsonBody(limits)] as const,
     request: {
       params: msisdnParam,
       body: { required: true, content: { 'application/json': { schema: recipientChange } } },
