@@ -144,15 +144,15 @@ export async function measureDemo(
   }
   const ordered = [...submits].sort((a, b) => a.time - b.time);
   const emergencies = ordered.filter((submit) => submit.priorityFlag === EMERGENCY_FLAG);
-  if (lanes['emergency'] !== undefined) {
+  if (lanes.emergency !== undefined) {
     const allowed = tps * binds.length;
-    lanes['emergency'].lateMs = percentiles(
+    lanes.emergency.lateMs = percentiles(
       emergencies.map((submit, index) =>
         Math.max(0, submit.time - times.emergencyPostedAt - (index / allowed) * 1_000),
       ),
     );
     // In the order of the log, which is the order of arrival.
-    lanes['emergency'].interleaved = binds.reduce(
+    lanes.emergency.interleaved = binds.reduce(
       (sum, bind) => sum + interleaved(submits.filter((submit) => submit.account === bind)),
       0,
     );

@@ -226,7 +226,7 @@ async function startChild(folder: string): Promise<ChildServer> {
       TOCSIN_KEYRING: join(folder, 'keyring'),
       TOCSIN_POLICIES: join(folder, 'policies'),
       TOCSIN_DEMO_PASSWORD: 'demo',
-      LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'error',
+      LOG_LEVEL: process.env.LOG_LEVEL ?? 'error',
     },
   });
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));

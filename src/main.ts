@@ -73,7 +73,7 @@ program
   .option('--log <file>', 'write every submit_sm as a line of JSON')
   .action(async (options: { host: string; port: string; account: string[]; log?: string }) => {
     const { startSimulator } = await import('./simulator/index.ts');
-    const password = process.env['TOCSIN_DEMO_A_PASSWORD'] ?? '';
+    const password = process.env.TOCSIN_DEMO_A_PASSWORD ?? '';
     const simulator = await startSimulator({
       host: options.host,
       port: Number(options.port),

@@ -11,7 +11,7 @@ const LANES = ['emergency', 'security', 'transaction', 'bulk'];
 
 export async function start(): Promise<void> {
   const config = readConfig(process.env);
-  const log = createLog(process.env['LOG_LEVEL'] === undefined ? 'warn' : config.logLevel);
+  const log = createLog(process.env.LOG_LEVEL === undefined ? 'warn' : config.logLevel);
   const simulator = await forkSimulator(
     {
       accounts: [{ systemId: 'demo-a', password: 'demo', tps: 700, receipts: { delayMs: 500 } }],
