@@ -51,6 +51,7 @@ export function connectCarrier(
     start: () => bind.start(),
     freeFor: (emergency) => bind.freeFor(emergency),
     submit: (pdu, sent, emergency) => bind.submitEncoded(pdu, sent, { emergency }),
+    flush: () => bind.flush(),
     close: () => bind.unbind(),
   };
 }

@@ -26,6 +26,8 @@ export interface Wire {
   /** PDUs that may be sent now without filling the window; emergency may use the slots kept for it. */
   freeFor(emergency: boolean): number;
   submit(pdu: Buffer, sent: Sent, emergency: boolean): boolean;
+  /** Hands what was submitted to the sockets now. */
+  flush(): void;
 }
 
 /** One submit_sm that left. */
@@ -221,6 +223,8 @@ export class Sender {
   #turn(): void {
     if (this.#over) return;
     this.#send();
+    // The throttle counts from `take`: bytes that wait for a long turn to end would come too near to those behind them.
+    this.#o.wire.flush();
     if (this.#state === 'running') this.#claim();
   }
 

@@ -2,12 +2,16 @@
  * Per-bind throttle, exact against a strict sliding window (DESIGN §6).
  *
  * With R = contracted TPS, a PDU may leave only when the R-th last one left at least 1 s + guard ago. Inside that, PDUs
- * are paced evenly with a burst of at most max(1, 0.02 R), so that jitter on the way can't bunch them. Below 1 TPS the
+ * are paced evenly; a process that was held up may catch up with a burst of at most max(1, 0.1 R)
+ * (docs/decisions/0004). Below 1 TPS the
  * window is 1 ÷ R seconds for one PDU; between whole numbers the whole part counts, because "2.5 in any second" is
  * broken by a third PDU.
  *
  * No clock inside: every call names the monotonic time in milliseconds.
  */
+/** How long a stall of the process may be caught up. */
+const BURST_SECONDS = 0.1;
+
 export interface ThrottleOptions {
   /** Contracted submit_sm per second, > 0, may be fractional. */
   tps: number;
@@ -30,7 +34,7 @@ export class Throttle {
     if (!(tps > 0) || !(guardMs >= 0)) throw new RangeError('tps must be > 0 and guardMs ≥ 0');
     this.tps = tps;
     this.#windowMs = (tps >= 1 ? 1000 : 1000 / tps) + guardMs;
-    this.#burst = Math.max(1, 0.02 * tps);
+    this.#burst = Math.max(1, BURST_SECONDS * tps);
     this.#ring = new Float64Array(Math.max(1, Math.floor(tps))).fill(now);
     this.#tokens = 1;
     this.#refilledAt = now;

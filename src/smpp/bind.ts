@@ -126,6 +126,11 @@ export class CarrierBind<C> {
     return this.roomiest(options?.emergency === true)?.submitEncoded(submitSm, context, options) ?? false;
   }
 
+  /** Hands what is gathered to the sockets now. */
+  flush(): void {
+    for (const session of this.sessions) session.flush();
+  }
+
   stats(): CarrierBindStats {
     return {
       sessions: this.sessions.length,

@@ -172,6 +172,11 @@ export abstract class Link<C, P> implements Responder {
     );
   }
 
+  /** Hands what is gathered to the socket now instead of at the end of the turn: for who measures when a PDU left. */
+  flush(): void {
+    this.writer.flush();
+  }
+
   /** Room for anything but emergency. */
   get free(): number {
     return this.freeFor(false);
