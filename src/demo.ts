@@ -30,7 +30,7 @@ export interface DemoOptions {
 const TPS = 700;
 const BINDS = ['carrier-a', 'carrier-b'] as const;
 const TIME_LIMIT_MS = 150_000;
-const POST_CONNECTIONS = 64;
+const POST_CONNECTIONS = 32;
 
 /** Numbers kept for fiction in North America: 555-0100 to 555-0199 in each area code. */
 export function fictionalNumbers(count: number): string[] {

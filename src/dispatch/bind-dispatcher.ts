@@ -80,7 +80,7 @@ interface Feed {
   /** The queue had nothing: look again when woken or at the next poll. */
   dry: boolean;
   fetching: boolean;
-  /** Mean deliveries of a job, to guess how many jobs fill the room. */
+  /** Deliveries of a job, the largest seen lately: guesses how many jobs fill the room. */
   jobSize: number;
 }
 
@@ -120,7 +120,7 @@ export class BindDispatcher {
           queue: queueName(route.name, lane),
           dry: false,
           fetching: false,
-          jobSize: 1,
+          jobSize: Math.max(1, options.carrier.tps / 4),
         })),
     );
     this.#prefetch = Math.max(PREFETCH.min, Math.min(PREFETCH.max, Math.ceil(options.carrier.tps)));
@@ -345,10 +345,10 @@ export class BindDispatcher {
   async #fetch(feed: Feed, room: number, sender: Sender, holder: Holder): Promise<void> {
     const jobs = Math.max(1, Math.min(JOBS_PER_FETCH, Math.floor(room / feed.jobSize)));
     const { pools, boss } = this.#o;
-    const taken = await takeChunks(pools.dispatch, boss, holder, feed.queue, feed.route, feed.lane, jobs);
+    const taken = await takeChunks(pools.dispatch, boss, holder, feed.queue, feed.route, feed.lane, jobs, room);
     if (taken.length < jobs) feed.dry = true;
     if (taken.length === 0) return;
-    for (const one of taken) feed.jobSize = Math.max(1, feed.jobSize * 0.9 + one.chunk.size * 0.1);
+    for (const one of taken) feed.jobSize = Math.max(1, one.chunk.size, feed.jobSize * 0.9);
     await this.#load(taken, sender, holder);
   }
 

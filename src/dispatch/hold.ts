@@ -2,8 +2,9 @@
  * Taking chunks into memory: fetch the jobs and write down who holds them, in one transaction, then read what the
  * deliveries need. A job is thus never `active` without a holder that a restart can find.
  */
+import { randomUUID } from 'node:crypto';
 import type { PgBoss } from 'pg-boss';
-import { bossTx, type Pool } from '../platform/index.ts';
+import { bossTx, type Pool, type Tx } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
 import type { HeldChunk, Item } from './types.ts';
 
@@ -24,6 +25,7 @@ interface ChunkRow {
   claimed_to: number;
   settled: boolean;
   not_before: number | null;
+  priority: number;
   job: string;
 }
 
@@ -33,7 +35,11 @@ export interface Taken {
   firstDelivery: number;
 }
 
-/** Takes up to `jobs` chunks of a queue, highest priority first. A chunk that is settled already only has its job completed. */
+/**
+ * Takes up to `jobs` chunks of a queue, highest priority first, and keeps as many as fit into `room` deliveries, at least
+ * one; the others keep their place in the queue, for other binds of the route. A chunk that is settled already only has
+ * its job completed.
+ */
 export async function takeChunks(
   pool: Pool,
   boss: PgBoss,
@@ -42,6 +48,7 @@ export async function takeChunks(
   route: string,
   lane: LaneName,
   jobs: number,
+  room: number,
 ): Promise<Taken[]> {
   return await pool.run(async (tx) => {
     const db = bossTx(tx);
@@ -52,7 +59,7 @@ export async function takeChunks(
       `UPDATE chunk SET holder_process = $2, holder_bind = $3, holder_fence = $4, job = j.job
        FROM unnest($1::bigint[], $5::uuid[]) AS j(id, job)
        WHERE chunk.id = j.id AND NOT chunk.settled
-       RETURNING chunk.id, day, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, claimed_to, settled, not_before, chunk.job`,
+       RETURNING chunk.id, day, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, claimed_to, settled, not_before, chunk.priority, chunk.job`,
       [[...byChunk.keys()], holder.process, holder.bind, holder.fence, [...byChunk.values()].map((job) => job.id)],
     );
     const rowOf = new Map(rows.map((row) => [row.id, row]));
@@ -66,9 +73,16 @@ export async function takeChunks(
       );
     }
     const taken: Taken[] = [];
+    const left: ChunkRow[] = [];
+    let held = 0;
     for (const job of fetched) {
       const row = rowOf.get(job.data.chunk);
       if (row === undefined) continue;
+      if (held >= room) {
+        left.push(row);
+        continue;
+      }
+      held += row.deliveries - row.claimed_to;
       taken.push({
         firstDelivery: row.first_delivery,
         deliveryIds: row.delivery_ids,
@@ -90,8 +104,27 @@ export async function takeChunks(
         },
       });
     }
+    if (left.length > 0) await leave(tx, boss, queue, left);
     return taken;
   });
+}
+
+/** Chunks that were fetched and are not kept: new jobs in the same place. */
+async function leave(tx: Tx, boss: PgBoss, queue: string, rows: readonly ChunkRow[]): Promise<void> {
+  const db = bossTx(tx);
+  await boss.complete(
+    queue,
+    rows.map((row) => row.job),
+    {},
+    { includeQueued: true, db },
+  );
+  const jobs = rows.map((row) => ({ id: randomUUID(), data: { chunk: row.id }, priority: row.priority }));
+  await boss.insert(queue, jobs, { db });
+  await tx.query(
+    `UPDATE chunk SET job = w.job, holder_process = NULL, holder_bind = NULL, holder_fence = NULL
+     FROM unnest($1::bigint[], $2::uuid[]) AS w(id, job) WHERE chunk.id = w.id`,
+    [rows.map((row) => row.id), jobs.map((job) => job.id)],
+  );
 }
 
 interface DeliveryRead {
