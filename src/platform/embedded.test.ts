@@ -117,9 +117,15 @@ test.runIf(root)('root starts it as another user, below a folder that only root 
   // The pointer in the home leads the next start to the same data.
   const again = await start(path.join(locked, 'home'));
   expect(again.dataDirectory).toBe(server.dataDirectory);
-  await again.destroy();
-  expect(await isGone(path.dirname(server.dataDirectory))).toBe(true);
+  expect(await again.stop()).toBe('stopped');
+  // A temporary home that is gone takes its data with it, at the next such start.
   await rm(locked, { recursive: true });
+  const next = await mkdtemp(path.join(tmpdir(), 'tocsin-embedded-'));
+  const other = await start(path.join(next, 'home'));
+  expect(await isGone(server.dataDirectory)).toBe(true);
+  await other.destroy();
+  expect(await isGone(path.dirname(other.dataDirectory))).toBe(true);
+  await rm(next, { recursive: true });
 });
 
 test.runIf(root)('a user starts it as himself, and another user is told whose it is', async () => {

@@ -1,31 +1,26 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import {
-  appendFile,
-  chmod,
-  chown,
-  lstat,
-  mkdir,
-  open,
-  readFile,
-  realpath,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { lstat, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Machine, runProgram, thisMachine } from './embedded-binaries.ts';
 import {
-  type Account,
-  findBinaries,
-  type Machine,
-  runProgram,
-  thisMachine,
-  usableBinaries,
-} from './embedded-binaries.ts';
+  code,
+  exists,
+  give,
+  hash,
+  initialise,
+  lastLine,
+  type Postmaster,
+  prepareSite,
+  readPointer,
+  readPostmaster,
+  type Site,
+  user,
+  writePointer,
+} from './embedded-site.ts';
 import { StartError, TransactionFailed } from './errors.ts';
+import { alive, isPostgres, markOf } from './processes.ts';
 import { Session } from './session.ts';
 import { type ConnectionTarget, databaseUrl } from './target.ts';
 
@@ -98,31 +93,12 @@ const settings: Record<string, string> = {
   log_autovacuum_min_duration: '-1',
 };
 
-const user = 'tocsin';
 const database = 'tocsin';
 const socketPort = 5432;
 /** sockaddr_un holds 107 bytes on Linux, 103 on macOS. */
 const longestSocketPath = 103;
 const startTimeoutMs = 90_000;
 const stopTimeoutS = 20;
-
-/** `TOCSIN_HOME/postgres.json`: where the server's files are, and which process has to stop it. */
-interface Pointer {
-  base: string;
-  owner: ProcessMark | null;
-}
-
-interface ProcessMark {
-  pid: number;
-  startedAt: string;
-}
-
-/** What `postmaster.pid` says. */
-interface Postmaster {
-  pid: number;
-  port: number;
-  socketDirectory: string;
-}
 
 /**
  * Starts the PostgreSQL of this home, or joins it when it runs. It lives on when this process is killed; the next start
@@ -131,7 +107,7 @@ interface Postmaster {
  * @throws StartError, saying what to type next: unsupported platform, a folder of another user, a server that won't start.
  */
 export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedServer> {
-  const site = await prepareSite(options);
+  const site = await prepareSite(options.home, options.machine ?? thisMachine());
   let running = await bringUp(site, options);
   let presence = await announce(running.target);
   const joined = running.joined;
@@ -204,115 +180,6 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedS
       await rm(path.join(site.home, 'postgres.password'), { force: true });
     },
   };
-}
-
-/** Where everything of one server is. */
-interface Site {
-  home: string;
-  base: string;
-  data: string;
-  log: string;
-  native: string;
-  account: Account | undefined;
-  password: string;
-}
-
-async function prepareSite({ home: named, machine = thisMachine() }: EmbeddedOptions): Promise<Site> {
-  const binaries = await findBinaries(machine);
-  const root = process.getuid?.() === 0;
-  let home: string;
-  try {
-    // PostgreSQL runs as another user when we are root, and must be able to pass through.
-    await mkdir(named, { recursive: true, mode: root ? 0o711 : 0o700 });
-    home = await realpath(named);
-  } catch (error) {
-    throw new StartError(
-      `TOCSIN_HOME: the folder ${named} can not be made (${code(error)}); set TOCSIN_HOME to a folder of yours`,
-    );
-  }
-  const pointer = await readPointer(home);
-  const inHome = path.join(home, 'postgres');
-  let base = pointer?.base ?? inHome;
-  const owner = await ownerOf(path.join(base, 'data'));
-  let account: Account | undefined;
-  if (root) {
-    account = owner === undefined || owner.uid === 0 ? unprivileged() : owner;
-    if (!(await passable(path.dirname(base), account))) {
-      if (owner !== undefined) {
-        throw new StartError(
-          `the user ${account.uid}, whom the database in ${base} belongs to, can not get there; type: chmod o+x on the folders above it`,
-        );
-      }
-      // As `mktemp -d` makes it: only root can pass. The server lives in /var/tmp then.
-      base = `/var/tmp/tocsin-${hash(home)}-${randomBytes(3).toString('hex')}`;
-    }
-  } else if (owner !== undefined && process.getuid !== undefined && owner.uid !== process.getuid()) {
-    throw new StartError(
-      `the database in ${base} belongs to another user (${owner.uid}); start as that user, or set TOCSIN_HOME to another folder`,
-    );
-  }
-  try {
-    await mkdir(base, { mode: root ? 0o711 : 0o700, recursive: true });
-    if (pointer?.base !== base) await writePointer(home, { base, owner: pointer?.owner ?? null });
-  } catch (error) {
-    throw new StartError(
-      `TOCSIN_HOME: the folder ${base} can not be written (${code(error)}); set TOCSIN_HOME to a folder of yours`,
-    );
-  }
-  const passwordFile = path.join(home, 'postgres.password');
-  // `wx`: the first of several processes makes it, the others read it.
-  await writeFile(passwordFile, randomBytes(24).toString('base64url'), { mode: 0o600, flag: 'wx' }).catch(
-    (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error;
-    },
-  );
-  return {
-    home,
-    base,
-    data: path.join(base, 'data'),
-    log: path.join(base, 'postgres.log'),
-    native: await usableBinaries(binaries, base, account),
-    account,
-    password: await readFile(passwordFile, 'utf8'),
-  };
-}
-
-/** Makes the data folder where there is none: in a draft that is renamed, so that a half-made one is never used. */
-async function initialise(site: Site): Promise<void> {
-  if (await exists(site.data)) return;
-  const draft = path.join(site.base, `data.${randomBytes(4).toString('hex')}`);
-  const passwordFile = `${draft}.password`;
-  await mkdir(draft, { mode: 0o700 });
-  await writeFile(passwordFile, site.password, { mode: 0o600 });
-  await give(site, draft);
-  await give(site, passwordFile);
-  const options = [
-    '--encoding=UTF8',
-    '--locale=C',
-    '--locale-provider=builtin',
-    '--builtin-locale=C.UTF-8',
-    '--auth-local=trust',
-    '--auth-host=scram-sha-256',
-  ];
-  const { code: exit, output } = await runProgram(
-    site.native,
-    'initdb',
-    ['-D', draft, '-U', user, `--pwfile=${passwordFile}`, '--no-instructions', '--no-sync', ...options],
-    site.account,
-    60_000,
-  );
-  await rm(passwordFile, { force: true });
-  if (exit !== 0) {
-    await rm(draft, { recursive: true, force: true });
-    throw new StartError(`PostgreSQL could not make its data folder in ${site.base}: ${lastLine(output)}`);
-  }
-  await appendFile(path.join(draft, 'postgresql.conf'), `\ninclude 'tocsin.conf'\n`);
-  try {
-    await rename(draft, site.data);
-  } catch (error) {
-    await rm(draft, { recursive: true, force: true });
-    if (!(await exists(site.data))) throw error;
-  }
 }
 
 /** The running server, started when there is none. */
@@ -450,107 +317,9 @@ function targetOf(site: Site, { port, socketDirectory: folder }: Postmaster): Co
   };
 }
 
-async function readPostmaster(data: string): Promise<Postmaster | undefined> {
-  const text = await readFile(path.join(data, 'postmaster.pid'), 'utf8').catch(() => '');
-  const [pid = '', , , port = '', socketDirectory = ''] = text.split('\n');
-  if (!/^-?\d+$/.test(pid)) return undefined;
-  return { pid: Math.abs(Number(pid)), port: Number(port), socketDirectory };
-}
-
-/** What Linux says of a process: its name, and the instant of its start. Undefined elsewhere, and when it is gone. */
-async function statOf(pid: number): Promise<{ name: string; startedAt: string } | undefined> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  const [state = '', ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  // Z: dead, and its parent has not asked yet; where process 1 never asks (some containers) it stays so for ever.
-  if (text === '' || state === 'Z' || state === 'X') return undefined;
-  return { name: text.slice(text.indexOf('(') + 1, text.lastIndexOf(')')), startedAt: fields[18] ?? '' };
-}
-
-/** Whether the process is a living PostgreSQL. Where that can't be seen, any living process counts. */
-async function isPostgres(pid: number): Promise<boolean> {
-  if (process.platform !== 'linux') return isRunning(pid);
-  return (await statOf(pid))?.name.startsWith('postgres') === true;
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return code(error) === 'EPERM';
-  }
-}
-
-/** A process id alone may be another's by now; with its start it is one process. */
-async function markOf(pid: number): Promise<ProcessMark> {
-  return { pid, startedAt: (await statOf(pid))?.startedAt ?? '' };
-}
-
-async function alive(mark: ProcessMark | null): Promise<boolean> {
-  if (mark === null) return false;
-  if (process.platform !== 'linux') return isRunning(mark.pid);
-  return (await statOf(mark.pid))?.startedAt === mark.startedAt;
-}
-
 async function isOwner(home: string): Promise<boolean> {
   const owner = (await readPointer(home))?.owner ?? null;
   return owner?.pid === process.pid || !(await alive(owner));
-}
-
-async function readPointer(home: string): Promise<Pointer | undefined> {
-  const text = await readFile(path.join(home, 'postgres.json'), 'utf8').catch(() => '');
-  if (text === '') return undefined;
-  try {
-    return JSON.parse(text) as Pointer;
-  } catch {
-    throw new StartError(
-      `${path.join(home, 'postgres.json')} is not readable; it says where the database is, restore it or remove ${home}`,
-    );
-  }
-}
-
-async function writePointer(home: string, pointer: Pointer): Promise<void> {
-  const file = path.join(home, 'postgres.json');
-  const draft = `${file}.${randomBytes(4).toString('hex')}`;
-  await writeFile(draft, `${JSON.stringify(pointer)}\n`, { mode: 0o600 });
-  await rename(draft, file);
-}
-
-/** An unprivileged user that exists: PostgreSQL looks itself up in the user list. */
-function unprivileged(): Account {
-  const users = readFileSync('/etc/passwd', 'utf8')
-    .split('\n')
-    .map((line) => line.split(':'))
-    .map(([name = '', , uid = '', gid = '']) => ({ name, uid: Number(uid), gid: Number(gid) }))
-    .filter(({ uid }) => Number.isInteger(uid) && uid > 0);
-  for (const wanted of ['nobody', 'daemon', 'postgres']) {
-    const found = users.find(({ name }) => name === wanted);
-    if (found !== undefined) return { uid: found.uid, gid: found.gid };
-  }
-  throw new StartError(
-    'PostgreSQL refuses to run as root, and there is no user nobody or daemon; start as another user',
-  );
-}
-
-async function ownerOf(folder: string): Promise<Account | undefined> {
-  const found = await stat(folder).catch(() => undefined);
-  return found === undefined ? undefined : { uid: found.uid, gid: found.gid };
-}
-
-/** Whether `account` may pass through `folder` and all that is above it. */
-async function passable(folder: string, { uid, gid }: Account): Promise<boolean> {
-  for (let at = folder; ; at = path.dirname(at)) {
-    const { mode, uid: owner, gid: group } = await stat(at);
-    const bit = owner === uid ? 0o100 : group === gid ? 0o010 : 0o001;
-    if ((mode & bit) === 0) return false;
-    if (at === path.dirname(at)) return true;
-  }
-}
-
-async function give({ account }: Site, file: string): Promise<void> {
-  if (account === undefined) return;
-  await chown(file, account.uid, account.gid);
-  if ((await stat(file)).isDirectory()) await chmod(file, 0o700);
 }
 
 /** A TCP port of 127.0.0.1 that nobody uses at this moment. */
@@ -569,12 +338,3 @@ export async function freePort(): Promise<number> {
 async function lastLog(site: Site): Promise<string> {
   return lastLine(await readFile(site.log, 'utf8').catch(() => ''));
 }
-
-const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? '';
-const exists = (file: string): Promise<boolean> =>
-  stat(file).then(
-    () => true,
-    () => false,
-  );
-const hash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 12);
-const code = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? 'unknown';
