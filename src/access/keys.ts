@@ -1,219 +1,169 @@
-/** API keys: made once, shown once, stored as a hash; revoked within a second everywhere. */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
+/** API keys: made once, shown once, stored as a hash. Each act is a fact in a chain of its own. */
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
 import { ChainWriter, insertFacts, type Part } from '../audit/index.ts';
-import { type Database, DatabaseClock, IdAllocator, readDatabaseTime, StartError, type Tx } from '../platform/index.ts';
-import { isLaneName, LANES, type LaneName } from '../policy/index.ts';
+import {
+  type Database,
+  DatabaseClock,
+  type EpochMs,
+  IdAllocator,
+  readDatabaseTime,
+  StartError,
+  type Tx,
+} from '../platform/index.ts';
+import { LANES, type LaneName } from '../policy/index.ts';
+import { hashOf, KEY_SCOPES, KEYS_CHANNEL, type KeyScope, keyText } from './key.ts';
 import { apiKey, apiKeyRevocation, organisation, producer } from './tables.ts';
 
-export const KEY_SCOPES = [
-  'alerts:write',
-  'alerts:read',
-  'deliveries:read',
-  'lists:write',
-  'lists:read',
-  'audit:read',
-] as const;
-
-/** Who calls: a key's producer and organisation, and what the key may do. */
-export interface Principal {
-  readonly organisation: number;
-  readonly producer: number;
-  readonly apiKey: number;
-  readonly lanes: ReadonlySet<LaneName>;
-  readonly scopes: ReadonlySet<string>;
-}
-
 export interface KeyRequest {
-  organisation: string;
-  producer: string;
-  lanes: readonly string[];
-  scopes: readonly string[];
+  /** Made when it is new. 1–200 characters, as `producer`. */
+  readonly organisation: string;
+  /** Made when it is new. Default `default`. */
+  readonly producer?: string;
+  /** At least one of policy's lanes. */
+  readonly lanes: readonly string[];
+  /** At least one of {@link KEY_SCOPES}. */
+  readonly scopes: readonly string[];
 }
 
-const KEYS_CHANNEL = 'tocsin_keys';
-const FORM = /^tocsin_([a-z0-9]{12})_([A-Za-z0-9_-]{43})$/;
-/** Revocations are looked for at least this often, should a NOTIFY be lost. */
-const POLL_MS = 500;
-const UNKNOWN_KEPT_MS = 1_000;
+/** What may be shown of a key: not the key. */
+export interface KeyInfo {
+  /** Names the key, to revoke it by. */
+  readonly prefix: string;
+  readonly organisation: string;
+  readonly producer: string;
+  readonly lanes: readonly LaneName[];
+  readonly scopes: readonly KeyScope[];
+  readonly createdAt: EpochMs;
+  readonly revokedAt: EpochMs | null;
+}
 
-/** Makes a key, and its organisation and producer when they are new. The plaintext is returned and never stored. */
+/**
+ * Makes a key, and its organisation and producer when they are new. Gives the plaintext, `tocsin_<prefix>_<secret>` with
+ * 256 random bits: it is stored nowhere and can't be had again.
+ * @throws StartError naming the option that is wrong.
+ */
 export async function createKey(database: Database, request: KeyRequest): Promise<string> {
-  for (const lane of request.lanes) {
-    if (!isLaneName(lane)) throw new StartError(`--lanes: there is no lane "${lane}"; choose from ${LANES.join(', ')}`);
-  }
-  for (const scope of request.scopes) {
-    if (!(KEY_SCOPES as readonly string[]).includes(scope)) {
-      throw new StartError(`--scope: there is no scope "${scope}"; choose from ${KEY_SCOPES.join(', ')}`);
-    }
-  }
+  const { organisation: ownerName, producer: accountName = 'default' } = request;
+  mustBeName('--organisation', ownerName);
+  mustBeName('--producer', accountName);
+  const lanes = someOf('--lanes', 'lane', request.lanes, LANES);
+  const scopes = someOf('--scope', 'scope', request.scopes, KEY_SCOPES);
   const prefix = randomBytes(6).toString('hex');
-  const plain = `tocsin_${prefix}_${randomBytes(32).toString('base64url')}`;
-  await act(database, async (tx, entry, id, now) => {
+  const plain = keyText(prefix, randomBytes(32));
+  await act(database, async ({ tx, entry, takeId, now }) => {
     const parts: Part[] = [];
-    const owner = await findOrMake(
-      tx,
-      'SELECT id FROM organisation WHERE name = $1',
-      [request.organisation],
-      async () => {
-        const row = { id: id(), name: request.organisation, createdAt: now };
-        parts.push(...(await insertFacts(tx, organisation, [row], entry, { onConflict: 'error' })).parts);
-        return row.id;
-      },
-    );
-    const account = await findOrMake(
-      tx,
-      'SELECT id FROM producer WHERE organisation = $1 AND name = $2',
-      [owner, request.producer],
-      async () => {
-        const row = { id: id(), organisation: owner, name: request.producer, createdAt: now };
-        parts.push(...(await insertFacts(tx, producer, [row], entry, { onConflict: 'error' })).parts);
-        return row.id;
-      },
-    );
-    const row = {
-      id: id(),
-      producer: account,
-      organisation: owner,
+    const [owner] = await tx.query<{ id: number }>('select id from organisation where name = $1', [ownerName]);
+    const ownerId = owner?.id ?? takeId();
+    if (owner === undefined) {
+      const row = { id: ownerId, name: ownerName, createdAt: now };
+      parts.push(...(await insertFacts(tx, organisation, [row], entry, { onConflict: 'error' })).parts);
+    }
+    const [account] = await tx.query<{ id: number }>('select id from producer where organisation = $1 and name = $2', [
+      ownerId,
+      accountName,
+    ]);
+    const accountId = account?.id ?? takeId();
+    if (account === undefined) {
+      const row = { id: accountId, organisation: ownerId, name: accountName, createdAt: now };
+      parts.push(...(await insertFacts(tx, producer, [row], entry, { onConflict: 'error' })).parts);
+    }
+    const key = {
+      id: takeId(),
+      producer: accountId,
+      organisation: ownerId,
       prefix,
       hash: hashOf(plain),
-      lanes: [...request.lanes],
-      scopes: [...request.scopes],
+      lanes,
+      scopes,
       createdAt: now,
     };
-    parts.push(...(await insertFacts(tx, apiKey, [row], entry, { onConflict: 'ignore' })).parts);
+    parts.push(...(await insertFacts(tx, apiKey, [key], entry, { onConflict: 'error' })).parts);
     return parts;
   });
   return plain;
 }
 
-/** @throws StartError when no key has this prefix. */
+/**
+ * Ends a key. Every process refuses it within a second. A second revocation changes nothing.
+ * @throws StartError when no key has this prefix.
+ */
 export async function revokeKey(database: Database, prefix: string): Promise<void> {
-  await act(database, async (tx, entry, _id, now) => {
-    const [row] = await tx.query<{ id: number }>('SELECT id FROM api_key WHERE prefix = $1', [prefix]);
-    if (row === undefined)
-      throw new StartError(`no key has the prefix "${prefix}"; it is the part between tocsin_ and the next _`);
-    const { parts } = await insertFacts(tx, apiKeyRevocation, [{ apiKey: row.id, at: now }], entry, {
-      onConflict: 'ignore',
-    });
-    await tx.query('SELECT pg_notify($1, $2)', [KEYS_CHANNEL, prefix]);
-    return [...parts];
+  await act(database, async ({ tx, entry, now }) => {
+    const [key] = await tx.query<{ id: number }>('select id from api_key where prefix = $1', [prefix]);
+    if (key === undefined) {
+      throw new StartError('no key has this prefix; it is the part of a key between tocsin_ and the next _');
+    }
+    const revocation = { apiKey: key.id, at: now };
+    const { parts } = await insertFacts(tx, apiKeyRevocation, [revocation], entry, { onConflict: 'ignore' });
+    await tx.query('select pg_notify($1, $2)', [KEYS_CHANNEL, prefix]);
+    return parts;
   });
 }
 
-async function findOrMake(tx: Tx, text: string, params: unknown[], make: () => Promise<number>): Promise<number> {
-  const [row] = await tx.query<{ id: number }>(text, params);
-  return row?.id ?? (await make());
+/** All keys, revoked ones too, by organisation, producer and age. */
+export async function listKeys(database: Database): Promise<KeyInfo[]> {
+  return await database.pools.reader.query<KeyInfo>(
+    `select key.prefix, organisation.name as organisation, producer.name as producer, key.lanes, key.scopes,
+        key.created_at as "createdAt", revocation.at as "revokedAt"
+      from api_key as key
+      join organisation on organisation.id = key.organisation
+      join producer on producer.id = key.producer
+      left join api_key_revocation as revocation on revocation.api_key = key.id
+      order by organisation.name, producer.name, key.id`,
+    [],
+    { retries: 2 },
+  );
+}
+
+interface Act {
+  tx: Tx;
+  entry: number;
+  /** One of ten ids that are kept for this act, the same again when it is run again. */
+  takeId: () => number;
+  now: EpochMs;
 }
 
 /** One act in a chain of its own, under a lock so that two commands don't make the same organisation twice. */
-async function act(
-  database: Database,
-  work: (tx: Tx, entry: number, id: () => number, now: number) => Promise<Part[]>,
-): Promise<void> {
+async function act(database: Database, work: (act: Act) => Promise<readonly Part[]>): Promise<void> {
   const pool = database.pools.control;
   const clock = await DatabaseClock.open(() => readDatabaseTime(pool));
   try {
-    const first = await new IdAllocator(pool).take(10);
-    const [row] = await pool.query<{ id: number }>(
-      `INSERT INTO process (host, pid, started_at) VALUES ('', $1, $2) RETURNING id`,
-      [process.pid, clock.now()],
+    const firstId = await new IdAllocator(pool).take(10);
+    const [process_] = await pool.query<{ id: number }>(
+      'insert into process (host, pid, started_at) values ($1, $2, $3) returning id',
+      [hostname(), process.pid, clock.now()],
     );
-    const writer = await ChainWriter.open(pool, clock, row?.id ?? 0, 'acts');
+    if (process_ === undefined) throw new TypeError('the database gave no process id');
+    const writer = await ChainWriter.open(pool, clock, process_.id, 'access');
     await writer.append(async (tx, entry) => {
-      await tx.query(`SELECT pg_advisory_xact_lock(hashtext('tocsin access'))`);
-      let next = first;
-      return { value: undefined, parts: await work(tx, entry, () => next++, clock.now()) };
+      await tx.query(`select pg_advisory_xact_lock(hashtext('tocsin access'))`);
+      let next = firstId;
+      return { value: undefined, parts: await work({ tx, entry, takeId: () => next++, now: clock.now() }) };
     });
   } finally {
     clock.close();
   }
 }
 
-interface KeyRow {
-  id: number;
-  producer: number;
-  organisation: number;
-  prefix: string;
-  hash: Buffer;
-  lanes: string[];
-  scopes: string[];
-}
-
-/** Keys in memory, for the hot path. */
-export class KeyCache {
-  readonly #database: Database;
-  readonly #known = new LRUCache<string, { hash: Buffer; principal: Principal }>({ max: 10_000 });
-  readonly #unknown = new LRUCache<string, true>({ max: 10_000, ttl: UNKNOWN_KEPT_MS });
-  #listener: { close(): Promise<void> } | null = null;
-  #poll: NodeJS.Timeout | null = null;
-
-  private constructor(database: Database) {
-    this.#database = database;
-  }
-
-  static async open({ database }: { database: Database }): Promise<KeyCache> {
-    const cache = new KeyCache(database);
-    cache.#listener = await database.listen(KEYS_CHANNEL, (prefix) => {
-      if (prefix === '') cache.#known.clear();
-      else cache.#known.delete(prefix);
-    });
-    cache.#poll = setInterval(() => void cache.#dropRevoked(), POLL_MS);
-    return cache;
-  }
-
-  async close(): Promise<void> {
-    if (this.#poll !== null) clearInterval(this.#poll);
-    await this.#listener?.close();
-  }
-
-  /** The principal of a key, or null when it is malformed, unknown or revoked. */
-  authenticate(token: string): Principal | null | Promise<Principal | null> {
-    const prefix = FORM.exec(token)?.[1];
-    if (prefix === undefined) return null;
-    const known = this.#known.get(prefix);
-    if (known !== undefined) return timingSafeEqual(known.hash, hashOf(token)) ? known.principal : null;
-    return this.#unknown.has(prefix) ? null : this.#read(prefix, token);
-  }
-
-  async #read(prefix: string, token: string): Promise<Principal | null> {
-    const [row] = await this.#database.pools.reader.query<KeyRow>(
-      `SELECT k.id, k.producer, k.organisation, k.prefix, k.hash, k.lanes, k.scopes FROM api_key k
-       WHERE k.prefix = $1 AND NOT EXISTS (SELECT 1 FROM api_key_revocation r WHERE r.api_key = k.id)`,
-      [prefix],
-      { retries: 2 },
+function mustBeName(option: string, name: string): void {
+  if (!/^(?=\S)[^\p{C}]{1,200}(?<=\S)$/u.test(name)) {
+    throw new StartError(
+      `${option}: write a name of 1 to 200 characters, without control characters or space at its ends`,
     );
-    if (row === undefined) {
-      this.#unknown.set(prefix, true);
-      return null;
-    }
-    const principal: Principal = {
-      organisation: row.organisation,
-      producer: row.producer,
-      apiKey: row.id,
-      lanes: new Set(row.lanes.filter(isLaneName)),
-      scopes: new Set(row.scopes),
-    };
-    this.#known.set(prefix, { hash: row.hash, principal });
-    return timingSafeEqual(row.hash, hashOf(token)) ? principal : null;
-  }
-
-  async #dropRevoked(): Promise<void> {
-    const prefixes = [...this.#known.keys()];
-    if (prefixes.length === 0) return;
-    try {
-      const rows = await this.#database.pools.reader.query<{ prefix: string }>(
-        `SELECT k.prefix FROM api_key k JOIN api_key_revocation r ON r.api_key = k.id WHERE k.prefix = ANY($1::text[])`,
-        [prefixes],
-      );
-      for (const { prefix } of rows) this.#known.delete(prefix);
-    } catch {
-      // Whether a key was revoked can't be seen just now: none is trusted from memory.
-      this.#known.clear();
-    }
   }
 }
 
-function hashOf(token: string): Buffer {
-  return createHash('sha256').update(token).digest();
+/** The given words without repeats, in the order of `all`. */
+function someOf<Word extends string>(
+  option: string,
+  what: string,
+  given: readonly string[],
+  all: readonly Word[],
+): Word[] {
+  const wrong = given.find((word) => !all.some((each) => each === word));
+  if (wrong !== undefined)
+    throw new StartError(`${option}: there is no ${what} "${wrong}"; choose from ${all.join(', ')}`);
+  if (given.length === 0) throw new StartError(`${option}: name at least one ${what} of ${all.join(', ')}`);
+  return all.filter((word) => given.includes(word));
 }

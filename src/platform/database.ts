@@ -8,7 +8,7 @@ export type { ConnectionTarget } from './target.ts';
 
 /**
  * Sessions per purpose: small separate pools, so that readers never wait behind fan-out, nor the journal behind intake.
- * With pg-boss (3) and the listener (1) a process holds at most 19 connections.
+ * With pg-boss (3), the listener (1) and the key cache (1) a process holds at most 20 connections.
  */
 export const poolSizes = { intake: 2, dispatch: 3, journal: 2, fanout: 2, reader: 4, control: 2 } as const;
 

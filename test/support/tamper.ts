@@ -77,9 +77,14 @@ function tamperings({ table, columns, covered, key, commitment, partitioned }: A
     sql: `${partitioned && type === 'date' ? 'select make_day(day + 1) from picked;' : ''}
       update ${table} set ${name} = ${changed[type](`${table}.${name}`)} from ${first} where ${is('first')}`,
   }));
-  const swap = (names: readonly string[]): string =>
-    `update ${table} set ${names.map((name) => `${name} = other.${name}`).join(', ')}
-      from picked, picked as other where ${is('picked')} and other.entry <> picked.entry`;
+  // Both rows leave before they come back: a second unique key would not have them trade in place.
+  const swap = (names: readonly string[]): string => {
+    const all = [...columns.map(({ name }) => name), 'entry'];
+    const cells = all.map((name) => `${names.includes(name) ? 'other' : 'picked'}.${name}`);
+    return `create temp table swapped as select ${cells.join(', ')} from picked, picked as other where other.entry <> picked.entry;
+      delete from ${table} using picked where ${is('picked')};
+      insert into ${table} (${all.join(', ')}) select * from swapped; drop table swapped`;
+  };
   ways.push(
     { what: 'deleted a row', sql: `delete from ${table} using ${first} where ${is('first')}` },
     { what: 'deleted all rows', sql: `delete from ${table}` },
