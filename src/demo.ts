@@ -206,14 +206,15 @@ async function writePolicies(folder: string, port: number): Promise<void> {
   await writeFile(join(folder, 'carriers.yaml'), `carriers:\n${carriers.join('')}`);
 }
 
-interface ChildServer {
+export interface ChildServer {
+  pid: number;
   url: string;
   databaseUrl: string;
   stop: () => Promise<void>;
 }
 
 /** The server as a process of its own, as in earnest. */
-async function startChild(folder: string): Promise<ChildServer> {
+export async function startChild(folder: string): Promise<ChildServer> {
   const child = fork(fileURLToPath(new URL('./main.ts', import.meta.url)), ['serve'], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: {
@@ -240,6 +241,7 @@ async function startChild(folder: string): Promise<ChildServer> {
   });
   return {
     ...ready,
+    pid: child.pid ?? 0,
     stop: async () => {
       child.kill('SIGTERM');
       const timer = setTimeout(() => child.kill('SIGKILL'), 30_000);

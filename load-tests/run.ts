@@ -1,0 +1,27 @@
+/** `npm run load -- <scenario> [--json]`: one scenario, bounded, correct or it says so; one JSON object on the last line. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { throughput } from './throughput.ts';
+
+const scenarios: Record<string, (options: Record<string, string>) => Promise<{ scenario: string; correct: boolean }>> =
+  { throughput };
+
+const [name = '', ...rest] = process.argv.slice(2);
+const scenario = scenarios[name];
+if (scenario === undefined) {
+  console.error(
+    `type: npm run load -- <scenario> [--messages N] [--json], with one of: ${Object.keys(scenarios).join(', ')}`,
+  );
+  process.exit(2);
+}
+const options: Record<string, string> = {};
+for (const [index, word] of rest.entries()) {
+  if (word.startsWith('--'))
+    options[word.slice(2)] = rest[index + 1]?.startsWith('--') === false ? (rest[index + 1] ?? '') : '';
+}
+const figures = await scenario(options);
+const folder = new URL('./results/', import.meta.url);
+await mkdir(folder, { recursive: true });
+await writeFile(new URL(`${name}.json`, folder), `${JSON.stringify(figures, null, 2)}\n`);
+if (options.json === undefined) console.table(figures);
+else console.log(JSON.stringify(figures));
+process.exit(figures.correct ? 0 : 1);
