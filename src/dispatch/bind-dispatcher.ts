@@ -86,7 +86,7 @@ interface Feed {
 
 const POLL_MS = 500;
 /** Deliveries in memory per lane: about one second of the bind's TPS, within these bounds. */
-const PREFETCH = { min: 1, max: 6_000 };
+const PREFETCH = { min: 1, max: 12_000 };
 /** Texts in memory: more than all lanes together may hold. */
 const TEXTS_MAX = 100_000;
 const JOBS_PER_FETCH = 200;
