@@ -48,6 +48,7 @@ export interface RunningServer {
 
 const DAY_CHECK_MS = 600_000;
 const SHRED_MS = 300_000;
+const SWEEP_MS = 60_000;
 
 /** The database of this configuration: the one named, or the embedded one. `stop` is the last step of a shutdown. */
 export async function databaseTarget(
@@ -103,7 +104,8 @@ async function open(
     keyring: config.keyring,
   });
   const chain = (room: string, pool = pools.control) => ChainWriter.open(pool, clock, row.id, room);
-  const ids = new IdAllocator(pools.intake);
+  // Ids are taken while transactions of other pools are open. No session of the readers' is held over a wait.
+  const ids = new IdAllocator(pools.reader);
   const acts = await chain('acts');
   const keys = await KeyCache.open({ database });
   shutdown.add('keys', 60, () => keys.close());
@@ -119,10 +121,8 @@ async function open(
     policies,
     names,
     recipients,
-    backlog,
-    matches: Alerts.matcher(vault),
+    onTrouble: (err) => log.error({ err }, 'alerts could not be stored'),
   });
-  const alerts = new Alerts({ pool: pools.reader, intake, writer: acts, vault, clock, policies, names, backlog });
   const dispatch = await Dispatch.start({
     database,
     boss,
@@ -138,6 +138,25 @@ async function open(
   });
   shutdown.add('dispatch', 40, (leftMs) => dispatch.stop(Math.min(18_000, leftMs - 3_000)));
   const gate = new EmergencyGate({ clock, journalLagMs: () => dispatch.journal.lagMs() });
+  const lists = new Lists({
+    pool: pools.reader,
+    writer: await chain('lists'),
+    ids: new IdAllocator(pools.control),
+    clock,
+    recipients,
+  });
+  const alerts = new Alerts({
+    pool: pools.reader,
+    intake,
+    writer: acts,
+    vault,
+    clock,
+    policies,
+    names,
+    backlog,
+    lists,
+    gate,
+  });
   const fanout = await Fanout.start({
     database,
     boss,
@@ -158,6 +177,10 @@ async function open(
       () => void vault.shred(clock.now()).catch((err: unknown) => log.error({ err }, 'shredding keys')),
       SHRED_MS,
     ),
+    setInterval(
+      () => void alerts.sweep(pools.control).catch((err: unknown) => log.error({ err }, 'sweeping idempotency keys')),
+      SWEEP_MS,
+    ),
   ];
   shutdown.add('timers', 10, async () => timers.forEach(clearInterval));
   let draining = false;
@@ -166,13 +189,7 @@ async function open(
       keys,
       alerts,
       deliveries: new DeliveryReader(pools.reader, names),
-      lists: new Lists({
-        pool: pools.reader,
-        writer: await chain('lists'),
-        ids: new IdAllocator(pools.control),
-        clock,
-        recipients,
-      }),
+      lists,
       recipients,
       async readiness() {
         try {

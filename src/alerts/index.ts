@@ -1,12 +1,17 @@
 /**
- * What a producer says: intake (form, rules, group commit), the life of an alert, its progress.
+ * What a producer says: intake (rules, group commit, idempotency), the life of an alert, its progress.
  *
- * `accepted → sending → complete`, or `scheduled` first when it is for later, or `cancelled`.
+ * | state | meaning |
+ * |---|---|
+ * | `accepted` | stored; nothing was handed over yet |
+ * | `scheduled` | stored; `notBefore` is ahead |
+ * | `sending` | deliveries are being made or handed over |
+ * | `complete` | fanned out, and every delivery has its final state |
+ * | `cancelled` | cancelled by its producer; what was handed over still comes to its own end |
  */
-
-export { dayOf } from './day.ts';
-export { Intake } from './intake.ts';
-export type { RecipientBook } from './recipients.ts';
-export { Alerts } from './service.ts';
+export { INTAKE_LIMITS, Intake, type IntakeLimits, type IntakeOptions } from './intake.ts';
+export type { Backlog } from './predict.ts';
+export { dayOf } from './reader.ts';
+export { Alerts, type AlertsOptions } from './service.ts';
 export { ALERT_TABLES } from './tables.ts';
 export * from './types.ts';

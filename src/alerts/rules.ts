@@ -25,7 +25,7 @@ export interface RuleContext {
   readonly now: EpochMs;
   readonly lane: LanePolicy;
   /** Lanes that the producer's key may use. */
-  readonly allowedLanes: readonly LaneName[];
+  readonly allowedLanes: ReadonlySet<LaneName>;
 }
 
 /** A request that keeps the rules, with what followed from them. */
@@ -46,7 +46,7 @@ export type Checked =
 /** The first rule that the request breaks, in the order of the producer's own fields; or what follows from it. */
 export function checkRequest(request: AlertRequest, context: RuleContext): Checked {
   const { now } = context;
-  if (!context.allowedLanes.includes(request.lane)) {
+  if (!context.allowedLanes.has(request.lane)) {
     return refused('lane-not-allowed', 'lane', 'The API key may not use this lane.');
   }
   if (request.status !== 'Actual') {

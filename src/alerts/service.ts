@@ -1,277 +1,258 @@
 /** The room's door: submit, get, cancel. */
-import canonicalize from 'canonicalize';
 import type { Principal } from '../access/index.ts';
 import { type ChainWriter, insertFacts } from '../audit/index.ts';
-import { type Backlog, CANCEL_CHANNEL } from '../dispatch/index.ts';
-import type { Clock, EpochMs, Pool, Vault } from '../platform/index.ts';
-import { type Names, type Policies, routeOf } from '../policy/index.ts';
-import { FINAL_STATES, type FinalCode, readProgress } from '../records/index.ts';
-import { dayOf } from './day.ts';
-import { answerOf, type Intake, type Prepared, type StoredAnswer } from './intake.ts';
-import { checkRequest, refused } from './rules.ts';
+import { CANCEL_CHANNEL } from '../dispatch/index.ts';
+import { type EmergencyGate, lockAlert } from '../fanout/index.ts';
+import { type Clock, type EpochMs, type Pool, utcDay, type Vault } from '../platform/index.ts';
+import type { Names, Policies } from '../policy/index.ts';
+import type { Arrival } from './group.ts';
+import { type Fingerprint, fingerprintOf, isRepeat, type KnownKey, readKeys, sweepKeys } from './idempotency.ts';
+import type { Intake, Outcome } from './intake.ts';
+import { Loads, type TargetList } from './loads.ts';
+import { type Backlog, predictSubmitAt, type RouteLoad } from './predict.ts';
+import { AlertReader, dayOf, stateAtAcceptance } from './reader.ts';
+import { type CheckedRequest, checkRequest, refused } from './rules.ts';
 import { alertCancel } from './tables.ts';
 import type {
   AlertProblem,
-  AlertProgress,
   AlertRequest,
   AlertService,
-  AlertState,
-  AlertStatus,
   AlertView,
   CancelResult,
   SubmitResult,
+  TargetRecipient,
 } from './types.ts';
 import { UuidSource } from './uuid.ts';
 
 export interface AlertsOptions {
+  /** For reads. */
   pool: Pool;
   intake: Intake;
+  /** For cancels. */
   writer: ChainWriter;
   vault: Vault;
   clock: Clock;
   policies: Policies;
   names: Names;
   backlog: Backlog;
+  lists: {
+    named(
+      organisation: number,
+      names: readonly string[],
+    ): Promise<readonly { readonly id: number; readonly name: string; readonly members: number }[]>;
+  };
+  /** Shut while an emergency is being accepted. */
+  gate: Pick<EmergencyGate, 'enter'>;
 }
 
-interface AlertRow extends StoredAnswer {
-  id: string;
-  day: string;
-  status: AlertStatus;
-  secret: boolean;
-  sender: string | null;
-  reference: string | null;
-  lists: number[];
-  cancelled_at: number | null;
+const RETRY_SECONDS = 1;
+const CANNOT_MEET_RETRY_MAX_S = 3_600;
+
+/** A request that keeps every rule, with what the database said of its lists. */
+interface Ready {
+  readonly checked: CheckedRequest;
+  readonly named: readonly TargetRecipient[];
+  readonly lists: readonly TargetList[];
+  readonly recipients: number;
+  readonly loads: readonly RouteLoad[];
+  readonly predictedSubmitAt: EpochMs;
 }
 
 export class Alerts implements AlertService {
   readonly #o: AlertsOptions;
   readonly #ids = new UuidSource();
-  /** Keys of requests under way in this process. */
+  readonly #loads: Loads;
+  readonly #reader: AlertReader;
+  /** Idempotency keys of the requests that are under way in this process. */
   readonly #running = new Set<string>();
 
   constructor(options: AlertsOptions) {
+    const { pool, clock, names, policies } = options;
     this.#o = options;
+    this.#loads = new Loads(options);
+    const submittedIsFinal = Object.values(policies.carriers).some(({ receipts }) => receipts === 'none');
+    this.#reader = new AlertReader({ pool, clock, names, submittedIsFinal });
   }
 
   async submit(principal: Principal, request: AlertRequest, idempotencyKey: string | null): Promise<SubmitResult> {
-    const { intake } = this.#o;
-    if (!intake.hasRoom) {
-      return {
-        kind: 'problem',
-        problem: refusal('overloaded', null, 'too many alerts wait to be stored; send it again', 1),
-      };
-    }
-    const running = idempotencyKey === null ? null : `${principal.producer}/${idempotencyKey}`;
-    if (running !== null && this.#running.has(running)) {
-      return {
-        kind: 'problem',
-        problem: refusal(
-          'idempotency-running',
-          'Idempotency-Key',
-          'the first request with this key is still under way',
-          1,
-        ),
-      };
-    }
-    if (running !== null) this.#running.add(running);
+    if (idempotencyKey === null) return await this.#submit(principal, request, null);
+    const name = `${principal.producer}/${idempotencyKey}`;
+    if (this.#running.has(name)) return stillRunning();
+    this.#running.add(name);
     try {
-      const prepared = await this.#prepare(principal, request, idempotencyKey);
-      if ('code' in prepared) return { kind: 'problem', problem: prepared };
-      return await intake.add(prepared);
+      return await this.#submit(principal, request, idempotencyKey);
     } finally {
-      if (running !== null) this.#running.delete(running);
+      this.#running.delete(name);
     }
   }
 
-  async #prepare(principal: Principal, request: AlertRequest, idempotencyKey: string | null) {
-    const { clock, policies, vault, backlog } = this.#o;
-    const policy = policies.lanes[request.lane];
-    const now = clock.now();
-    const verdict = checkRequest(request, { now, lane: policy, allowedLanes: [...principal.lanes] });
-    if (verdict.kind === 'problem') return verdict.problem;
-    const { checked } = verdict;
-    const lists: number[] = [];
-    let recipients = request.target.recipients.length;
-    if (request.target.lists.length > 0) {
-      const rows = await this.#o.pool.query<{ id: number; name: string; members: number }>(
-        `SELECT l.id, l.name, (SELECT count(*) FROM list_member m WHERE m.list = l.id) AS members
-         FROM list l WHERE l.organisation = $1 AND l.name = ANY($2::text[])`,
-        [principal.organisation, request.target.lists],
-        { retries: 2 },
-      );
-      for (const [index, name] of request.target.lists.entries()) {
-        const row = rows.find((each) => each.name === name);
-        if (row === undefined) return refusal('list-unknown', `target.lists.${index}`, 'there is no such list');
-        if (row.members === 0) return refusal('list-empty', `target.lists.${index}`, 'the list has no members');
-        lists.push(row.id);
-        recipients += row.members;
-      }
-    }
-    if (recipients === 0) return refusal('empty-target', 'target', 'name at least one recipient or list');
-    const first = request.target.recipients[0];
-    const route =
-      first === undefined
-        ? policies.routing.routes[0]?.name
-        : routeOf(policies.routing, first.msisdn, request.lane).name;
-    const ahead = route === undefined ? 0 : backlog.ahead(route, request.lane);
-    const { segments } = checked;
-    const tps = route === undefined ? 1 : backlog.tps(route);
-    const predictedSubmitAt = Math.round(
-      Math.max(now, request.notBefore ?? now) + ((ahead + recipients * segments) / tps) * 1_000,
-    );
-    if (predictedSubmitAt > checked.expiresAt && policy.cannotMeetExpiry === 'refuse') {
-      const wait = Math.max(1, Math.min(3_600, Math.ceil((predictedSubmitAt - checked.expiresAt) / 1_000)));
-      return refusal('cannot-meet-expiry', null, 'what waits ahead would hold it back until after it expires', wait);
-    }
-    const texts = await Promise.all(
-      request.texts.map(async ({ language, text }) => ({
-        language,
-        sealed: await vault.seal({
-          organisation: principal.organisation,
-          class: request.secret ? 'secret' : 'normal',
-          text,
-          expiresAt: checked.expiresAt,
-        }),
-      })),
-    );
-    const prepared: Prepared = {
-      id: this.#ids.at(now),
-      organisation: principal.organisation,
-      producer: principal.producer,
-      request,
-      acceptedAt: now,
-      expiresAt: checked.expiresAt,
-      predictedSubmitAt,
-      lists,
-      recipients,
-      texts,
-      idempotency: null,
-    };
-    if (idempotencyKey !== null) {
-      const keyRef = request.secret ? await vault.secretKeyRef(checked.expiresAt) : null;
-      const fingerprint = await vault.fingerprint(canonical(request), keyRef);
-      if (fingerprint !== null) prepared.idempotency = { key: idempotencyKey, fingerprint };
-    }
-    return prepared;
-  }
-
-  /** For intake: is this stored fingerprint that of the request? */
-  static matcher(vault: Vault) {
-    return async (prepared: Prepared, stored: { key: string; digest: Buffer }): Promise<boolean | null> => {
-      const keyRef = stored.key === 'master' ? null : stored.key;
-      const fingerprint = await vault.fingerprint(canonical(prepared.request), keyRef);
-      return fingerprint === null ? null : fingerprint.digest.equals(stored.digest);
-    };
-  }
-
-  async get(organisation: number, id: string): Promise<AlertView | null> {
-    const day = dayOf(id);
-    if (day === null) return null;
-    const [row] = await this.#o.pool.query<AlertRow>(
-      `SELECT a.id, a.id AS alert, a.day, a.lane, a.status, a.secret, a.sender, a.reference, a.lists, a.recipients, a.not_before,
-              a.expires_at, a.accepted_at, a.predicted_submit_at, c.at AS cancelled_at
-       FROM alert a LEFT JOIN alert_cancel c ON c.day = a.day AND c.alert = a.id
-       WHERE a.day = $1::date AND a.id = $2::uuid AND a.organisation = $3`,
-      [day, id, organisation],
-      { retries: 2 },
-    );
-    return row === undefined ? null : await this.#view(row);
+  get(organisation: number, id: string): Promise<AlertView | null> {
+    return this.#reader.get(organisation, id);
   }
 
   async cancel(principal: Principal, id: string): Promise<CancelResult> {
-    const view = await this.get(principal.organisation, id);
+    const before = await this.#reader.get(principal.organisation, id);
     const day = dayOf(id);
-    if (view === null || day === null) return { kind: 'unknown' };
-    if (!principal.lanes.has(view.lane)) {
-      return {
-        kind: 'problem',
-        problem: refusal('lane-not-allowed', 'lane', 'this key may not use the lane of this alert'),
-      };
+    if (before === null || day === null) return { kind: 'unknown' };
+    if (!principal.lanes.has(before.lane)) {
+      const { problem } = refused('lane-not-allowed', null, "The API key may not use the alert's lane.");
+      return { kind: 'problem', problem };
     }
-    if (view.cancelledAt !== null) return { kind: 'cancelled', alert: view };
-    if (view.state === 'complete' || view.expiresAt <= this.#o.clock.now())
-      return { kind: 'already-final', alert: view };
+    if (before.cancelledAt !== null) return { kind: 'cancelled', alert: before };
+    if (before.state === 'complete' || before.expiresAt <= this.#o.clock.now()) {
+      return { kind: 'already-final', alert: before };
+    }
     await this.#o.writer.append(async (tx, entry) => {
+      // A page of its fan-out is whole before this, and dispatch finds its chunks; or it comes after, and makes none.
+      await lockAlert(tx, id);
       const row = { day, alert: id, producer: principal.producer, at: this.#o.clock.now() };
       const { parts } = await insertFacts(tx, alertCancel, [row], entry, { onConflict: 'ignore' });
-      await tx.query('SELECT pg_notify($1, $2)', [CANCEL_CHANNEL, `${day}/${id}`]);
-      return { value: undefined, parts: [...parts] };
+      await tx.query('select pg_notify($1, $2)', [CANCEL_CHANNEL, `${day}/${id}`]);
+      return { value: undefined, parts };
     });
-    const after = await this.get(principal.organisation, id);
-    return after === null ? { kind: 'unknown' } : { kind: 'cancelled', alert: after };
+    const alert = await this.#reader.get(principal.organisation, id);
+    return alert === null ? { kind: 'unknown' } : { kind: 'cancelled', alert };
   }
 
-  async #view(row: AlertRow): Promise<AlertView> {
-    const single = row.recipients === 1 && row.lists.length === 0;
-    const progress = single ? await this.#progressOfOne(row) : await this.#progressOfMany(row);
-    const now = this.#o.clock.now();
+  /** Deletes idempotency keys that have expired. Gives how many. For a timer. */
+  sweep(pool: Pool): Promise<number> {
+    return sweepKeys(pool, this.#o.clock.now());
+  }
+
+  async #submit(principal: Principal, request: AlertRequest, key: string | null): Promise<SubmitResult> {
+    const urgent = request.lane === 'emergency';
+    if (!this.#o.intake.hasRoom(urgent)) return overloaded('Too many alerts wait to be stored.');
+    const ready = await this.#prepare(principal, request);
+    if ('code' in ready) return await this.#refuseUnlessRepeated(principal, request, key, ready);
+    const leave = urgent ? this.#o.gate.enter() : null;
+    try {
+      const arrival = await this.#seal(principal, ready, key);
+      const outcome = await this.#o.intake.add(arrival);
+      return await this.#answer(arrival, ready, outcome);
+    } finally {
+      leave?.();
+    }
+  }
+
+  /** Rules, lists, prediction: nothing is written. */
+  async #prepare(principal: Principal, request: AlertRequest): Promise<Ready | AlertProblem> {
+    const { clock, policies, lists: book } = this.#o;
+    const lane = policies.lanes[request.lane];
+    const verdict = checkRequest(request, { now: clock.now(), lane, allowedLanes: principal.lanes });
+    if (verdict.kind === 'problem') return verdict.problem;
+    const { checked } = verdict;
+    const { acceptedAt, expiresAt, holdUntil, segments } = checked;
+
+    const lists: TargetList[] = [];
+    const names = [...new Set(request.target.lists)];
+    const found = names.length === 0 ? [] : await book.named(principal.organisation, names);
+    for (const [index, name] of names.entries()) {
+      const list = found.find((each) => each.name === name);
+      const field = `target.lists.${index}`;
+      if (list === undefined) return refused('list-unknown', field, 'The organisation has no such list.').problem;
+      if (list.members === 0) return refused('list-empty', field, 'The list has no members.').problem;
+      lists.push(list);
+    }
+    const named = [...firstOfEach(request.target.recipients).values()];
+    const recipients = lists.reduce((sum, { members }) => sum + members, named.length);
+    const loads = await this.#loads.of(request.lane, segments, named, lists);
+    const predictedSubmitAt = predictSubmitAt(acceptedAt, holdUntil, loads);
+    if (predictedSubmitAt > expiresAt && lane.cannotMeetExpiry === 'refuse') {
+      const wait = Math.ceil((predictedSubmitAt - expiresAt) / 1_000);
+      const message = 'What waits ahead would hold it back until after it expires; nothing was stored.';
+      return refused('cannot-meet-expiry', null, message, Math.min(wait, CANNOT_MEET_RETRY_MAX_S)).problem;
+    }
+    return { checked, named, lists, recipients, loads, predictedSubmitAt };
+  }
+
+  async #seal({ organisation, producer }: Principal, ready: Ready, key: string | null): Promise<Arrival> {
+    const { vault } = this.#o;
+    const { checked, named, lists, recipients, predictedSubmitAt } = ready;
+    const { request, acceptedAt, expiresAt } = checked;
+    const texts = [];
+    for (const { language, text } of request.texts) {
+      const sealed = await vault.seal({ organisation, class: request.secret ? 'secret' : 'normal', text, expiresAt });
+      texts.push({ language, sealed });
+    }
+    let idempotency: { key: string; fingerprint: Fingerprint } | null = null;
+    if (key !== null) {
+      const secretKey = request.secret ? await vault.secretKeyRef(expiresAt) : null;
+      idempotency = { key, fingerprint: await fingerprintOf(vault, request, secretKey) };
+    }
     return {
-      ...answerOf(row, this.#o.names),
-      state: stateOf(row, progress, now),
-      status: row.status,
-      secret: row.secret,
-      sender: row.sender,
-      reference: row.reference,
-      acceptedAt: row.accepted_at,
-      notBefore: row.not_before,
-      cancelledAt: row.cancelled_at,
-      progress,
+      id: this.#ids.at(acceptedAt),
+      day: utcDay(acceptedAt),
+      organisation,
+      producer,
+      checked,
+      texts,
+      named,
+      lists: lists.map(({ id }) => id),
+      recipients,
+      predictedSubmitAt,
+      idempotency,
     };
   }
 
-  async #progressOfOne(row: AlertRow): Promise<AlertProgress> {
-    const [one] = await this.#o.pool.query<{ state: FinalCode | null; submitted: boolean }>(
-      `SELECT f.state, EXISTS (SELECT 1 FROM submission s WHERE s.day = d.day AND s.delivery = d.id AND s.outcome = 1) AS submitted
-       FROM delivery d LEFT JOIN final_state f ON f.day = d.day AND f.delivery = d.id
-       WHERE d.day = $1::date AND d.alert = $2::uuid LIMIT 1`,
-      [row.day, row.id],
-      { retries: 2 },
-    );
-    const progress = {
-      submitted: one?.submitted === true ? 1 : 0,
-      delivered: 0,
-      failed: 0,
-      expired: 0,
-      cancelled: 0,
-      suppressed: 0,
-      unknown: 0,
-    };
-    const final = one?.state == null ? null : FINAL_STATES[one.state];
-    if (final !== null && final !== 'submitted') progress[final] = 1;
-    const deliveries = one === undefined ? 0 : 1;
-    return { deliveries, fannedOut: deliveries === 1, ...progress, open: final === null ? deliveries : 0 };
+  async #answer(arrival: Arrival, ready: Ready, outcome: Outcome): Promise<SubmitResult> {
+    const { request, expiresAt, holdUntil } = arrival.checked;
+    switch (outcome.kind) {
+      case 'new': {
+        for (const { route, segments } of ready.loads) this.#o.backlog.add(route, request.lane, segments);
+        const { id, recipients, predictedSubmitAt } = arrival;
+        const state = stateAtAcceptance(holdUntil);
+        const alert = { id, state, lane: request.lane, recipients, expiresAt, predictedSubmitAt };
+        return { kind: 'accepted', alert, replay: false };
+      }
+      case 'known':
+        return outcome.row === null ? stillRunning() : await this.#replay(request, outcome.row);
+      case 'key-locked':
+        return stillRunning();
+      case 'unavailable':
+        return outcome.outcome === 'rolled-back'
+          ? overloaded('The alert could not be stored just now.')
+          : overloaded('Whether the alert was stored is not known; with the same Idempotency-Key it is stored once.');
+      default:
+        return outcome satisfies never;
+    }
   }
 
-  async #progressOfMany(row: AlertRow): Promise<AlertProgress> {
-    const query = <T extends object>(text: string, params?: readonly unknown[]) =>
+  /**
+   * A repeat gets its first answer also when it would be refused today: the expiry it names may have passed, the list may
+   * be empty by now.
+   */
+  async #refuseUnlessRepeated(
+    { producer }: Principal,
+    request: AlertRequest,
+    key: string | null,
+    problem: AlertProblem,
+  ): Promise<SubmitResult> {
+    if (key === null || problem.code === 'lane-not-allowed') return { kind: 'problem', problem };
+    const query = <T extends object>(text: string, params?: readonly unknown[]): Promise<T[]> =>
       this.#o.pool.query<T>(text, params, { retries: 2 });
-    const sums = await readProgress(query, row.day, row.id);
-    const [pages] = await query<{ deliveries: number; last: boolean | null }>(
-      'SELECT coalesce(sum(deliveries), 0)::bigint AS deliveries, bool_or(last) AS last FROM fanout_page WHERE day = $1::date AND alert = $2::uuid',
-      [row.day, row.id],
-    );
-    const deliveries = pages?.deliveries ?? 0;
-    const ended = sums.delivered + sums.failed + sums.expired + sums.cancelled + sums.suppressed + sums.unknown;
-    return { deliveries, fannedOut: pages?.last === true, ...sums, open: Math.max(0, deliveries - ended) };
+    const [known] = await readKeys(query, [{ producer, key }], this.#o.clock.now());
+    return known === undefined ? { kind: 'problem', problem } : await this.#replay(request, known);
+  }
+
+  async #replay(request: AlertRequest, known: KnownKey): Promise<SubmitResult> {
+    if (!(await isRepeat(this.#o.vault, request, known))) {
+      return refused('idempotency-mismatch', 'Idempotency-Key', 'The key was used with another request.');
+    }
+    const alert = await this.#reader.answer(known.day, known.alert);
+    return alert === null ? stillRunning() : { kind: 'accepted', alert, replay: true };
   }
 }
 
-function stateOf(row: AlertRow, progress: AlertProgress, now: EpochMs): AlertState {
-  if (progress.fannedOut && progress.open === 0 && progress.deliveries > 0)
-    return row.cancelled_at === null ? 'complete' : 'cancelled';
-  if (row.cancelled_at !== null) return 'cancelled';
-  if (row.not_before !== null && row.not_before > now) return 'scheduled';
-  return progress.submitted > 0 || progress.open < progress.deliveries ? 'sending' : 'accepted';
+/** No number twice: the first counts. */
+function firstOfEach(recipients: readonly TargetRecipient[]): Map<string, TargetRecipient> {
+  const first = new Map<string, TargetRecipient>();
+  for (const each of recipients) if (!first.has(each.msisdn)) first.set(each.msisdn, each);
+  return first;
 }
 
-function refusal(...args: Parameters<typeof refused>): AlertProblem {
-  return refused(...args).problem;
+function stillRunning(): SubmitResult {
+  const message = 'The first request with this key is still under way.';
+  return refused('idempotency-running', 'Idempotency-Key', message, RETRY_SECONDS);
 }
 
-function canonical(request: AlertRequest): string {
-  const text = canonicalize(request);
-  if (text === undefined) throw new TypeError('a request is JSON');
-  return text;
-}
+const overloaded = (message: string): SubmitResult => refused('overloaded', null, message, RETRY_SECONDS);

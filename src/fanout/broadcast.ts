@@ -9,7 +9,7 @@
  */
 import type { PgBoss } from 'pg-boss';
 import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
-import { insertChunks, type NewChunk, notifyDispatch } from '../dispatch/index.ts';
+import { insertChunks, type NewChunk, notifyDispatch, scheduleOf } from '../dispatch/index.ts';
 import { bossTx, type Clock, type IdAllocator, type Tx } from '../platform/index.ts';
 import { type LaneName, type Names, type Policies, routeCase } from '../policy/index.ts';
 import { addProgress } from '../records/index.ts';
@@ -42,6 +42,8 @@ interface LaneRoute {
   readonly id: number;
   readonly name: string;
   readonly chunk: number;
+  /** Whether work for later is held here or by the carrier. */
+  readonly schedule: 'hold' | 'carrier';
 }
 
 /** What one page came to. */
@@ -72,6 +74,7 @@ export class Broadcast {
       id: names.routeId(name),
       name,
       chunk: chunkSize(routeTps(policies, name)),
+      schedule: scheduleOf(policies, name),
     }));
     this.#routeSql = routeCase(policies.routing, this.#lane, 'r.msisdn', (name) => names.routeId(name));
   }
@@ -189,18 +192,15 @@ export class Broadcast {
         deliveries: chunk.deliveries,
         number: Math.ceil(before / route.chunk) + place,
         notBefore,
+        schedule: route.schedule,
         expiresMin: expiresAt,
         expiresMax: expiresAt,
       };
     });
     if (chunks.length === 0) return;
     await insertChunks(tx, this.#tools.boss, chunks, now);
-    if (notBefore === null || notBefore <= now) {
-      await notifyDispatch(
-        tx,
-        [...ofRoute.keys()].map((id) => ({ route: routes.get(id)?.name ?? '', lane: this.#lane })),
-      );
-    }
+    const due = chunks.filter(({ schedule }) => notBefore === null || notBefore <= now || schedule === 'carrier');
+    await notifyDispatch(tx, due);
   }
 
   async #countExpired(tx: Tx, entry: number, expired: number): Promise<void> {

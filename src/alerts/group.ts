@@ -1,0 +1,365 @@
+/**
+ * One group of arrivals as one transaction: idempotency keys, new recipients, sealed texts, alerts, and what sends them:
+ * for an alert to one number its delivery, in a chunk with the others of its lane, route and time; for all others a
+ * fan-out job.
+ *
+ * The steps have a fixed order and each is sorted by key, so that two processes never wait for each other in a circle.
+ * The work may be run again by the chain's writer: nothing here outlives a transaction that was rolled back.
+ */
+import type { PgBoss } from 'pg-boss';
+import { type Recipients, recipientKey } from '../audience/index.ts';
+import { insertFacts, type Part } from '../audit/index.ts';
+import { insertChunks, type NewChunk, notifyDispatch, scheduleOf } from '../dispatch/index.ts';
+import { chunkSize, insertFanoutJobs, notifyFanout, routeTps } from '../fanout/index.ts';
+import type { Clock, EpochMs, Sealed, Tx } from '../platform/index.ts';
+import { type LaneName, type Names, type Policies, routeOf } from '../policy/index.ts';
+import { type DeliveryRow, delivery } from '../records/index.ts';
+import { type Fingerprint, KEY_WAIT_MS, type KnownKey, readKeys, takeKeys } from './idempotency.ts';
+import type { CheckedRequest } from './rules.ts';
+import { type AlertRow, alert, alertRecipient, alertText } from './tables.ts';
+import type { TargetRecipient } from './types.ts';
+
+export interface GroupTools {
+  boss: PgBoss;
+  clock: Clock;
+  names: Names;
+  policies: Policies;
+  recipients: Recipients;
+}
+
+export interface SealedText {
+  readonly language: string | null;
+  readonly sealed: Sealed;
+}
+
+/** An alert that keeps the rules, ready to be written. */
+export interface Arrival {
+  readonly id: string;
+  readonly day: string;
+  readonly organisation: number;
+  readonly producer: number;
+  readonly checked: CheckedRequest;
+  /** The first is the text for everyone else. */
+  readonly texts: readonly SealedText[];
+  /** Named one by one, no number twice. */
+  readonly named: readonly TargetRecipient[];
+  readonly lists: readonly number[];
+  /** Named ones, plus the members of the lists. */
+  readonly recipients: number;
+  readonly predictedSubmitAt: EpochMs;
+  readonly idempotency: { readonly key: string; readonly fingerprint: Fingerprint } | null;
+}
+
+/** What became of each arrival: `new`, or the row that its key already had (null when that row went away meanwhile). */
+export type GroupOutcome = Map<Arrival, { kind: 'new' } | { kind: 'known'; row: KnownKey | null }>;
+
+export interface GroupResult {
+  readonly outcome: GroupOutcome;
+  /** To be remembered after the commit. */
+  readonly recipients: ReadonlyMap<string, number>;
+}
+
+/** One number and no list: its delivery is written at once, and is the alert's whole progress. */
+export const isSingle = ({ named, lists }: Pick<Arrival, 'named' | 'lists'>): boolean =>
+  named.length === 1 && lists.length === 0;
+
+/** How many ids a group takes: its texts, and the deliveries that are written at once. */
+export const idsOf = (arrivals: readonly Arrival[]): number =>
+  arrivals.reduce((sum, arrival) => sum + arrival.texts.length + (isSingle(arrival) ? 1 : 0), 0);
+
+/**
+ * @param firstId of `idsOf(arrivals)` ids. They are taken before the transaction: a session must not wait for another of
+ *   its pool.
+ */
+export async function writeGroup(
+  tx: Tx,
+  entry: number,
+  arrivals: readonly Arrival[],
+  firstId: number,
+  tools: GroupTools,
+): Promise<{ value: GroupResult; parts: Part[] }> {
+  const now = tools.clock.now();
+  const outcome = await settleKeys(tx, arrivals, now);
+  const fresh = arrivals.filter((arrival) => outcome.get(arrival)?.kind === 'new');
+  if (fresh.length === 0) return { value: { outcome, recipients: new Map() }, parts: [] };
+
+  const parts: Part[] = [];
+  const numbers = fresh.flatMap(({ organisation, named }) => named.map(({ msisdn }) => ({ organisation, msisdn })));
+  const { ids: recipients, parts: newRecipients } = await tools.recipients.resolveIn(tx, entry, numbers);
+  parts.push(...newRecipients);
+
+  const { bodies, next } = numberBodies(fresh, firstId);
+  await insertBodies(tx, fresh, bodies);
+  parts.push(...(await insertAlerts(tx, entry, fresh, bodies, recipients, tools)));
+
+  const singles = fresh.filter(isSingle);
+  if (singles.length > 0) parts.push(...(await handOver(tx, entry, singles, next, bodies, recipients, now, tools)));
+  const others = fresh.filter((arrival) => !isSingle(arrival));
+  if (others.length > 0) {
+    const priority = (arrival: Arrival): number => tools.policies.lanes[laneOf(arrival)].priority;
+    await insertFanoutJobs(
+      tx,
+      tools.boss,
+      others.map((arrival) => ({ day: arrival.day, alert: arrival.id, priority: priority(arrival) })),
+    );
+    await notifyFanout(tx);
+  }
+  return { value: { outcome, recipients }, parts };
+}
+
+async function settleKeys(tx: Tx, arrivals: readonly Arrival[], now: EpochMs): Promise<GroupOutcome> {
+  const outcome: GroupOutcome = new Map();
+  const keyed = arrivals.flatMap((arrival) =>
+    arrival.idempotency === null ? [] : [{ arrival, ...arrival.idempotency }],
+  );
+  for (const arrival of arrivals) if (arrival.idempotency === null) outcome.set(arrival, { kind: 'new' });
+  if (keyed.length === 0) return outcome;
+  // Of this transaction alone: a key, or a recipient, that another process is just writing.
+  await tx.exec(`set local lock_timeout = ${KEY_WAIT_MS}`);
+  const taken = await takeKeys(
+    tx,
+    keyed.map(({ arrival, key, fingerprint }) => ({
+      producer: arrival.producer,
+      key,
+      fingerprint,
+      day: arrival.day,
+      alert: arrival.id,
+    })),
+    now,
+  );
+  const lost: typeof keyed = [];
+  for (const each of keyed) {
+    if (taken.has(each.arrival.id)) outcome.set(each.arrival, { kind: 'new' });
+    else lost.push(each);
+  }
+  if (lost.length === 0) return outcome;
+  const wanted = lost.map(({ arrival, key }) => ({ producer: arrival.producer, key }));
+  const rows = await readKeys((text, params) => tx.query(text, params), wanted, now);
+  const byKey = new Map(rows.map((row) => [`${row.producer}/${row.key}`, row]));
+  for (const { arrival, key } of lost) {
+    outcome.set(arrival, { kind: 'known', row: byKey.get(`${arrival.producer}/${key}`) ?? null });
+  }
+  return outcome;
+}
+
+/** The id of each arrival's first text, the others follow; and the first id that is left. */
+function numberBodies(fresh: readonly Arrival[], first: number): { bodies: Map<Arrival, number>; next: number } {
+  const bodies = new Map<Arrival, number>();
+  let next = first;
+  for (const arrival of fresh) {
+    bodies.set(arrival, next);
+    next += arrival.texts.length;
+  }
+  return { bodies, next };
+}
+
+async function insertBodies(tx: Tx, fresh: readonly Arrival[], bodies: ReadonlyMap<Arrival, number>): Promise<void> {
+  const rows = fresh.flatMap((arrival) =>
+    arrival.texts.map(({ sealed }, i) => ({
+      id: idOf(bodies, arrival) + i,
+      organisation: arrival.organisation,
+      sealed,
+    })),
+  );
+  await tx.query(
+    `insert into body (id, organisation, key_ref, sealed)
+     select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::bytea[])`,
+    [
+      rows.map(({ id }) => id),
+      rows.map(({ organisation }) => organisation),
+      rows.map(({ sealed }) => sealed.keyRef),
+      rows.map(({ sealed }) => sealed.sealed),
+    ],
+  );
+}
+
+async function insertAlerts(
+  tx: Tx,
+  entry: number,
+  fresh: readonly Arrival[],
+  bodies: ReadonlyMap<Arrival, number>,
+  recipients: ReadonlyMap<string, number>,
+  { names }: GroupTools,
+): Promise<Part[]> {
+  const alerts = fresh.map(({ id, day, organisation, producer, checked, texts, lists, ...rest }, i): AlertRow => {
+    const { request, acceptedAt, expiresAt, holdUntil } = checked;
+    return {
+      day,
+      id,
+      organisation,
+      producer,
+      lane: names.laneId(request.lane),
+      status: request.status,
+      secret: request.secret,
+      sender: request.sender,
+      reference: request.reference,
+      body: idOf(bodies, fresh[i]!),
+      commitment: texts[0]!.sealed.commitment,
+      lists: [...lists],
+      recipients: rest.recipients,
+      notBefore: holdUntil,
+      expiresAt,
+      acceptedAt,
+      predictedSubmitAt: rest.predictedSubmitAt,
+    };
+  });
+  const texts = fresh.flatMap((arrival) =>
+    arrival.texts.slice(1).map(({ language, sealed }, i) => ({
+      day: arrival.day,
+      alert: arrival.id,
+      language: language ?? '',
+      body: idOf(bodies, arrival) + 1 + i,
+      commitment: sealed.commitment,
+    })),
+  );
+  const named = fresh
+    .filter((arrival) => !isSingle(arrival))
+    .flatMap(({ day, id, organisation, named: all }) =>
+      all.map(({ msisdn, reference }) => ({
+        day,
+        alert: id,
+        recipient: recipientOf(recipients, organisation, msisdn),
+        reference,
+      })),
+    );
+  const error = { onConflict: 'error' } as const;
+  return [
+    ...(await insertFacts(tx, alert, alerts, entry, error)).parts,
+    ...(await insertFacts(tx, alertText, texts, entry, error)).parts,
+    ...(await insertFacts(tx, alertRecipient, named, entry, error)).parts,
+  ];
+}
+
+/** Deliveries of alerts to one number, and their chunks. */
+async function handOver(
+  tx: Tx,
+  entry: number,
+  singles: readonly Arrival[],
+  firstId: number,
+  bodies: ReadonlyMap<Arrival, number>,
+  recipients: ReadonlyMap<string, number>,
+  now: EpochMs,
+  { boss, names, policies }: GroupTools,
+): Promise<Part[]> {
+  const spoken = await languagesOf(tx, singles, recipients);
+  const rows: DeliveryRow[] = [];
+  const chunks: NewChunk[] = [];
+  let first = firstId;
+  for (const { lane, route, members } of gather(singles, policies)) {
+    const [laneId, routeId] = [names.laneId(lane), names.routeId(route)];
+    for (const [i, arrival] of members.entries()) {
+      const { msisdn, reference } = arrival.named[0]!;
+      const recipient = recipientOf(recipients, arrival.organisation, msisdn);
+      rows.push({
+        day: arrival.day,
+        id: first + i,
+        alert: arrival.id,
+        recipient,
+        organisation: arrival.organisation,
+        lane: laneId,
+        route: routeId,
+        chunk: first,
+        body: idOf(bodies, arrival) + textIndex(arrival, spoken.get(recipient)),
+        reference,
+        expiresAt: arrival.checked.expiresAt,
+        createdAt: now,
+      });
+    }
+    const expiries = members.map(({ checked }) => checked.expiresAt);
+    const holds = members.flatMap(({ checked }) => (checked.holdUntil === null ? [] : [checked.holdUntil]));
+    chunks.push({
+      id: first,
+      day: members[0]!.day,
+      alert: members.length === 1 ? members[0]!.id : null,
+      lane,
+      laneId,
+      route,
+      routeId,
+      firstDelivery: first,
+      deliveries: members.length,
+      number: 0,
+      notBefore: holds.length === 0 ? null : Math.max(...holds),
+      schedule: scheduleOf(policies, route),
+      expiresMin: Math.min(...expiries),
+      expiresMax: Math.max(...expiries),
+    });
+    first += members.length;
+  }
+  const { parts } = await insertFacts(tx, delivery, rows, entry, { onConflict: 'error' });
+  await insertChunks(tx, boss, chunks, now);
+  await notifyDispatch(
+    tx,
+    chunks.filter(({ notBefore, schedule }) => notBefore === null || schedule === 'carrier'),
+  );
+  return [...parts];
+}
+
+interface Gathered {
+  readonly lane: LaneName;
+  readonly route: string;
+  readonly members: readonly Arrival[];
+}
+
+/** Work that is held begins together with what is held to the same second. */
+const HOLD_STEP_MS = 1_000;
+
+/** Runs of at most a chunk's size of one day, lane, route and second to hold to; nearest expiry first. */
+export function gather(singles: readonly Arrival[], policies: Policies): Gathered[] {
+  const groups = new Map<string, { lane: LaneName; route: string; members: Arrival[] }>();
+  for (const arrival of singles) {
+    const lane = laneOf(arrival);
+    const route = routeOf(policies.routing, arrival.named[0]!.msisdn, lane).name;
+    const { holdUntil } = arrival.checked;
+    const hold = holdUntil === null ? '' : Math.ceil(holdUntil / HOLD_STEP_MS);
+    const name = `${arrival.day}/${lane}/${route}/${hold}`;
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, { lane, route, members: [arrival] });
+    else group.members.push(arrival);
+  }
+  return [...groups.values()].flatMap(({ lane, route, members }) => {
+    const sorted = members.toSorted((a, b) => a.checked.expiresAt - b.checked.expiresAt);
+    const size = chunkSize(routeTps(policies, route));
+    const runs: Gathered[] = [];
+    for (let at = 0; at < sorted.length; at += size) runs.push({ lane, route, members: sorted.slice(at, at + size) });
+    return runs;
+  });
+}
+
+/** Languages of the recipients whose alert has several texts. */
+async function languagesOf(
+  tx: Tx,
+  singles: readonly Arrival[],
+  recipients: ReadonlyMap<string, number>,
+): Promise<Map<number, string>> {
+  const ids = singles
+    .filter(({ texts }) => texts.length > 1)
+    .map(({ organisation, named }) => recipientOf(recipients, organisation, named[0]!.msisdn));
+  if (ids.length === 0) return new Map();
+  const rows = await tx.query<{ recipient: number; language: string }>(
+    `select recipient, language from subscriber where recipient = any($1::bigint[]) and language is not null`,
+    [ids],
+  );
+  return new Map(rows.map(({ recipient, language }) => [recipient, language]));
+}
+
+/** The text in the recipient's language, else the first. */
+function textIndex({ texts }: Arrival, language: string | undefined): number {
+  return Math.max(
+    0,
+    texts.findIndex((text) => text.language !== null && text.language === language),
+  );
+}
+
+const laneOf = ({ checked }: Arrival): LaneName => checked.request.lane;
+
+function idOf(bodies: ReadonlyMap<Arrival, number>, arrival: Arrival): number {
+  const id = bodies.get(arrival);
+  if (id === undefined) throw new TypeError('an arrival has no text');
+  return id;
+}
+
+function recipientOf(recipients: ReadonlyMap<string, number>, organisation: number, msisdn: string): number {
+  const id = recipients.get(recipientKey({ organisation, msisdn }));
+  if (id === undefined) throw new TypeError('a number was not resolved');
+  return id;
+}

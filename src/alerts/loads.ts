@@ -1,0 +1,77 @@
+/** How an alert's segments spread over routes: exactly for numbers that were named, by a sample for lists. */
+import { LRUCache } from 'lru-cache';
+import { routeTps } from '../fanout/index.ts';
+import type { Pool } from '../platform/index.ts';
+import { type LaneName, type Names, type Policies, routeCase, routeOf } from '../policy/index.ts';
+import type { Backlog, RouteLoad } from './predict.ts';
+
+export interface TargetList {
+  readonly id: number;
+  readonly members: number;
+}
+
+export interface LoadTools {
+  readonly pool: Pool;
+  readonly policies: Policies;
+  readonly names: Names;
+  readonly backlog: Backlog;
+}
+
+/** Members of a list that are looked at. Only a prediction leans on them. */
+const SAMPLE = 500;
+const SAMPLE_KEPT_MS = 60_000;
+
+export class Loads {
+  readonly #o: LoadTools;
+  /** Route → share of the members, by list and lane. */
+  readonly #shares = new LRUCache<string, ReadonlyMap<string, number>>({ max: 1_000, ttl: SAMPLE_KEPT_MS });
+
+  constructor(tools: LoadTools) {
+    this.#o = tools;
+  }
+
+  /** @param segments of one message. */
+  async of(
+    lane: LaneName,
+    segments: number,
+    named: readonly { readonly msisdn: string }[],
+    lists: readonly TargetList[],
+  ): Promise<RouteLoad[]> {
+    const { policies, backlog } = this.#o;
+    const byRoute = new Map<string, number>();
+    const add = (route: string, deliveries: number): void => {
+      byRoute.set(route, (byRoute.get(route) ?? 0) + deliveries);
+    };
+    for (const { msisdn } of named) add(routeOf(policies.routing, msisdn, lane).name, 1);
+    for (const list of lists) {
+      for (const [route, share] of await this.#sharesOf(lane, list)) add(route, Math.ceil(list.members * share));
+    }
+    return [...byRoute].map(([route, deliveries]) => ({
+      route,
+      tps: routeTps(policies, route),
+      ahead: backlog.ahead(route, lane),
+      segments: deliveries * segments,
+    }));
+  }
+
+  async #sharesOf(lane: LaneName, list: TargetList): Promise<ReadonlyMap<string, number>> {
+    const { policies, names, pool } = this.#o;
+    const routes = new Set([...policies.routing.byPrefix[lane].values()].map((route) => route.name));
+    if (routes.size === 1) return new Map([...routes].map((route) => [route, 1]));
+    const key = `${list.id}/${lane}`;
+    const kept = this.#shares.get(key);
+    if (kept !== undefined) return kept;
+    const route = routeCase(policies.routing, lane, 'r.msisdn', (name) => names.routeId(name));
+    const rows = await pool.query<{ route: number; looked: number }>(
+      `select ${route} as route, count(*) as looked
+       from (select recipient from list_member where list = $1 order by recipient limit $2) as m
+       join recipient r on r.id = m.recipient group by 1`,
+      [list.id, SAMPLE],
+      { retries: 2 },
+    );
+    const looked = rows.reduce((sum, row) => sum + row.looked, 0);
+    const shares = new Map(rows.map((row) => [names.routeName(row.route), row.looked / looked]));
+    this.#shares.set(key, shares);
+    return shares;
+  }
+}
