@@ -8,8 +8,18 @@
  *
  * sealed = version (1) ‖ nonce (12) ‖ AES-256-GCM(salt (32) ‖ text) ‖ tag (16), with the key's name as additional data.
  * The salt of the commitment is inside, so that a six-digit code can't be guessed from its commitment once the key is gone.
+ *
+ * Keys are held as KeyObjects: with a Buffer in its place each cipher and each HMAC takes 10 µs longer (Node 24).
  */
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto';
 import { link, mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { LRUCache } from 'lru-cache';
@@ -49,17 +59,17 @@ const shredGraceMs = 300_000;
 
 export class Vault {
   readonly #pool: Pool;
-  readonly #master: Buffer;
+  readonly #master: KeyObject;
   readonly #keyring: string;
-  readonly #dataKeys = new LRUCache<string, Promise<{ keyRef: string; key: Buffer }>>({ max: 10_000 });
-  readonly #byRef = new LRUCache<string, Promise<Buffer>>({ max: 10_000 });
-  readonly #epochKeys = new Map<string, Promise<Buffer>>();
-  readonly #fingerprintKeys = new LRUCache<string, { base: Buffer; key: Buffer }>({ max: 100 });
+  readonly #dataKeys = new LRUCache<string, Promise<{ keyRef: string; key: KeyObject }>>({ max: 10_000 });
+  readonly #byRef = new LRUCache<string, Promise<KeyObject>>({ max: 10_000 });
+  readonly #epochKeys = new Map<string, Promise<KeyObject>>();
+  readonly #fingerprintKeys = new LRUCache<string, { base: KeyObject; key: KeyObject }>({ max: 100 });
 
   constructor(options: { pool: Pool; masterKey: Buffer; keyring: string }) {
     if (options.masterKey.length !== 32) throw new ConfigError('TOCSIN_MASTER_KEY', 'must be 32 octets in base64');
     this.#pool = options.pool;
-    this.#master = options.masterKey;
+    this.#master = createSecretKey(options.masterKey);
     this.#keyring = options.keyring;
   }
 
@@ -73,7 +83,7 @@ export class Vault {
     return {
       keyRef,
       sealed: encrypt(key, Buffer.concat([salt, text]), keyRef),
-      commitment: createHmac('sha256', salt).update(text).digest(),
+      commitment: createHmac('sha256', createSecretKey(salt)).update(text).digest(),
     };
   }
 
@@ -101,7 +111,8 @@ export class Vault {
     // Deriving costs more than all else of a fingerprint: kept for as long as the same key answers to the name.
     let derived = this.#fingerprintKeys.get(name);
     if (derived === undefined || derived.base !== base) {
-      derived = { base, key: Buffer.from(hkdfSync('sha256', base, '', 'tocsin request fingerprint', 32)) };
+      const key = hkdfSync('sha256', base, '', 'tocsin request fingerprint', 32);
+      derived = { base, key: createSecretKey(Buffer.from(key)) };
       this.#fingerprintKeys.set(name, derived);
     }
     const { key } = derived;
@@ -146,7 +157,7 @@ export class Vault {
     return gone;
   }
 
-  async #keyByRef(keyRef: string): Promise<Buffer> {
+  async #keyByRef(keyRef: string): Promise<KeyObject> {
     const hour = /^epoch:(.+)$/.exec(keyRef)?.[1];
     if (hour !== undefined) return await this.#epochKey(hour, false);
     const kept = this.#byRef.get(keyRef);
@@ -157,17 +168,17 @@ export class Vault {
     return await read;
   }
 
-  async #readDataKey(keyRef: string): Promise<Buffer> {
+  async #readDataKey(keyRef: string): Promise<KeyObject> {
     const id = Number(/^dk:(\d+)$/.exec(keyRef)?.[1] ?? Number.NaN);
     const rows = Number.isSafeInteger(id)
       ? await this.#pool.query<{ wrapped: Buffer }>('SELECT wrapped FROM data_key WHERE id = $1', [id], { retries: 3 })
       : [];
     const row = rows[0];
     if (row === undefined) throw new KeyGone(`no key ${keyRef}`);
-    return decrypt(this.#master, row.wrapped, 'data key');
+    return createSecretKey(decrypt(this.#master, row.wrapped, 'data key'));
   }
 
-  async #dataKey(organisation: number, period: string): Promise<{ keyRef: string; key: Buffer }> {
+  async #dataKey(organisation: number, period: string): Promise<{ keyRef: string; key: KeyObject }> {
     const name = `${organisation}/${period}`;
     const kept = this.#dataKeys.get(name);
     if (kept !== undefined) return await kept;
@@ -177,7 +188,7 @@ export class Vault {
     return await made;
   }
 
-  async #makeDataKey(organisation: number, period: string): Promise<{ keyRef: string; key: Buffer }> {
+  async #makeDataKey(organisation: number, period: string): Promise<{ keyRef: string; key: KeyObject }> {
     const find = 'SELECT id, wrapped FROM data_key WHERE organisation = $1 AND class = $2 AND period = $3';
     const which = [organisation, 'normal', period];
     let [row] = await this.#pool.query<{ id: number; wrapped: Buffer }>(find, which, { retries: 3 });
@@ -190,10 +201,10 @@ export class Vault {
       [row] = await this.#pool.query<{ id: number; wrapped: Buffer }>(find, which, { retries: 3 });
     }
     if (row === undefined) throw new TypeError('a data key was inserted and is not there');
-    return { keyRef: `dk:${row.id}`, key: decrypt(this.#master, row.wrapped, 'data key') };
+    return { keyRef: `dk:${row.id}`, key: createSecretKey(decrypt(this.#master, row.wrapped, 'data key')) };
   }
 
-  #epochKey(hour: string, make: boolean): Promise<Buffer> {
+  #epochKey(hour: string, make: boolean): Promise<KeyObject> {
     const kept = this.#epochKeys.get(hour);
     if (kept !== undefined) return kept;
     const key = this.#readEpochKey(hour, make);
@@ -202,7 +213,7 @@ export class Vault {
     return key;
   }
 
-  async #readEpochKey(hour: string, make: boolean): Promise<Buffer> {
+  async #readEpochKey(hour: string, make: boolean): Promise<KeyObject> {
     const path = join(this.#keyring, `${hour}.key`);
     const read = async (): Promise<Buffer | null> => {
       const key = await readFile(path).catch((error: NodeJS.ErrnoException) => {
@@ -212,13 +223,13 @@ export class Vault {
       return key !== null && key.length === 32 ? key : null;
     };
     const there = await read();
-    if (there !== null) return there;
+    if (there !== null) return createSecretKey(there);
     if (!make) throw new KeyGone(`no key epoch:${hour}`);
     await mkdir(this.#keyring, { recursive: true, mode: 0o700 });
     await makeKeyFile(path);
     const key = await read();
     if (key === null) throw new TypeError('an hourly key was made and is not there');
-    return key;
+    return createSecretKey(key);
   }
 }
 
@@ -260,14 +271,14 @@ async function makeKeyFile(path: string): Promise<void> {
   await folder?.close();
 }
 
-function encrypt(key: Buffer, plain: Buffer, name: string): Buffer {
+function encrypt(key: KeyObject, plain: Buffer, name: string): Buffer {
   const nonce = randomBytes(nonceLength);
   const cipher = createCipheriv('aes-256-gcm', key, nonce);
   cipher.setAAD(Buffer.from(name));
   return Buffer.concat([Buffer.from([version]), nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
 }
 
-function decrypt(key: Buffer, sealed: Buffer, name: string): Buffer {
+function decrypt(key: KeyObject, sealed: Buffer, name: string): Buffer {
   if (sealed.length < 1 + nonceLength + tagLength || sealed[0] !== version) throw new TypeError('not a sealed blob');
   const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(1, 1 + nonceLength));
   decipher.setAAD(Buffer.from(name));
