@@ -14,6 +14,7 @@
  */
 import serialize from 'canonicalize';
 import type { EpochMs, Pool, Tx, Vault } from '../platform/index.ts';
+import { ANSWER_COLUMNS, type AnswerRow } from './reader.ts';
 import type { AlertRequest } from './types.ts';
 
 export const KEY_VALID_MS = 7 * 86_400_000;
@@ -39,14 +40,12 @@ export interface NewKey {
   readonly alert: string;
 }
 
-/** A key that was there, and the alert that it made. */
-export interface KnownKey {
+/** A key that was there, and what the first answer said of the alert that it made. */
+export interface KnownKey extends AnswerRow {
   readonly producer: number;
   readonly key: string;
   readonly fingerprint: Buffer;
   readonly fingerprint_key: string;
-  readonly day: string;
-  readonly alert: string;
 }
 
 /** JSON of RFC 8785. The request is plain JSON already, so that nothing is lost. */
@@ -102,16 +101,17 @@ export async function takeKeys(tx: Tx, keys: readonly NewKey[], now: EpochMs): P
   return new Set(rows.map(({ alert }) => alert));
 }
 
-/** The rows of these keys, in no order; those that are gone or expired are left out. */
+/** The rows of these keys, in no order; those that are gone or expired are left out, and those whose alert is gone. */
 export function readKeys(
   query: <T extends object>(text: string, params?: readonly unknown[]) => Promise<T[]>,
   keys: readonly { readonly producer: number; readonly key: string }[],
   now: EpochMs,
 ): Promise<KnownKey[]> {
   return query<KnownKey>(
-    `select k.producer, k.key, k.fingerprint, k.fingerprint_key, k.day, k.alert
+    `select k.producer, k.key, k.fingerprint, k.fingerprint_key, ${ANSWER_COLUMNS}
      from unnest($1::bigint[], $2::text[]) as w (producer, key)
-     join idempotency_key k on k.producer = w.producer and k.key = w.key where k.expires_at > $3`,
+     join idempotency_key k on k.producer = w.producer and k.key = w.key
+     join alert a on a.day = k.day and a.id = k.alert where k.expires_at > $3`,
     [keys.map(({ producer }) => producer), keys.map(({ key }) => key), now],
   );
 }

@@ -5,26 +5,40 @@ import { FINAL, FINAL_STATES, type FinalCode, readProgress } from '../records/in
 import type { AcceptedAlert, AlertProgress, AlertState, AlertStatus, AlertView } from './types.ts';
 import { timeOf } from './uuid.ts';
 
-interface Row {
-  day: string;
-  id: string;
-  lane: number;
-  status: AlertStatus;
-  secret: boolean;
-  sender: string | null;
-  reference: string | null;
-  recipients: number;
-  single: boolean;
-  not_before: number | null;
-  expires_at: number;
-  accepted_at: number;
-  predicted_submit_at: number;
-  cancelled_at: number | null;
+/** What the 202 of an alert `a` is made of. */
+export const ANSWER_COLUMNS = 'a.id, a.lane, a.recipients, a.not_before, a.expires_at, a.predicted_submit_at';
+
+export interface AnswerRow {
+  readonly id: string;
+  readonly lane: number;
+  readonly recipients: number;
+  readonly not_before: number | null;
+  readonly expires_at: number;
+  readonly predicted_submit_at: number;
 }
 
-const COLUMNS = `a.day, a.id, a.lane, a.status, a.secret, a.sender, a.reference, a.recipients,
-  a.recipients = 1 and cardinality(a.lists) = 0 as single, a.not_before, a.expires_at, a.accepted_at,
-  a.predicted_submit_at, c.at as cancelled_at`;
+/** The first answer again. */
+export function answerOf(row: AnswerRow, names: Names): AcceptedAlert {
+  return {
+    id: row.id,
+    state: stateAtAcceptance(row.not_before),
+    lane: names.laneName(row.lane),
+    recipients: row.recipients,
+    expiresAt: row.expires_at,
+    predictedSubmitAt: row.predicted_submit_at,
+  };
+}
+
+interface Row extends AnswerRow {
+  readonly day: string;
+  readonly status: AlertStatus;
+  readonly secret: boolean;
+  readonly sender: string | null;
+  readonly reference: string | null;
+  readonly single: boolean;
+  readonly accepted_at: number;
+  readonly cancelled_at: number | null;
+}
 
 const NO_ENDS = { delivered: 0, failed: 0, expired: 0, cancelled: 0, suppressed: 0, unknown: 0 };
 
@@ -56,7 +70,9 @@ export class AlertReader {
     const day = dayOf(id);
     if (day === null) return null;
     const [row] = await this.#pool.query<Row>(
-      `select ${COLUMNS} from alert a left join alert_cancel c on c.day = a.day and c.alert = a.id
+      `select ${ANSWER_COLUMNS}, a.day, a.status, a.secret, a.sender, a.reference, a.accepted_at,
+         a.recipients = 1 and cardinality(a.lists) = 0 as single, c.at as cancelled_at
+       from alert a left join alert_cancel c on c.day = a.day and c.alert = a.id
        where a.day = $1::date and a.id = $2::uuid and a.organisation = $3`,
       [day, id, organisation],
       { retries: 2 },
@@ -64,31 +80,10 @@ export class AlertReader {
     return row === undefined ? null : await this.#view(row);
   }
 
-  /** What the first 202 said of an alert; null when it is gone (its day was dropped before its key expired). */
-  async answer(day: string, id: string): Promise<AcceptedAlert | null> {
-    const [row] = await this.#pool.query<Row>(
-      `select ${COLUMNS} from alert a left join alert_cancel c on false where a.day = $1::date and a.id = $2::uuid`,
-      [day, id],
-      { retries: 2 },
-    );
-    return row === undefined ? null : this.#accepted(row);
-  }
-
-  #accepted(row: Row): AcceptedAlert {
-    return {
-      id: row.id,
-      state: stateAtAcceptance(row.not_before),
-      lane: this.#names.laneName(row.lane),
-      recipients: row.recipients,
-      expiresAt: row.expires_at,
-      predictedSubmitAt: row.predicted_submit_at,
-    };
-  }
-
   async #view(row: Row): Promise<AlertView> {
     const { progress, begun } = row.single ? await this.#progressOfOne(row) : await this.#progressOfMany(row);
     return {
-      ...this.#accepted(row),
+      ...answerOf(row, this.#names),
       state: stateOf(row, progress, begun, this.#clock.now()),
       status: row.status,
       secret: row.secret,

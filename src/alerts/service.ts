@@ -10,7 +10,7 @@ import { type Fingerprint, fingerprintOf, isRepeat, type KnownKey, readKeys, swe
 import type { Intake, Outcome } from './intake.ts';
 import { Loads, type TargetList } from './loads.ts';
 import { type Backlog, predictSubmitAt, type RouteLoad } from './predict.ts';
-import { AlertReader, dayOf, stateAtAcceptance } from './reader.ts';
+import { AlertReader, answerOf, dayOf, stateAtAcceptance } from './reader.ts';
 import { type CheckedRequest, checkRequest, refused } from './rules.ts';
 import { alertCancel } from './tables.ts';
 import type {
@@ -238,8 +238,7 @@ export class Alerts implements AlertService {
     if (!(await isRepeat(this.#o.vault, request, known))) {
       return refused('idempotency-mismatch', 'Idempotency-Key', 'The key was used with another request.');
     }
-    const alert = await this.#reader.answer(known.day, known.alert);
-    return alert === null ? stillRunning() : { kind: 'accepted', alert, replay: true };
+    return { kind: 'accepted', alert: answerOf(known, this.#o.names), replay: true };
   }
 }
 
