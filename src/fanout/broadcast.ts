@@ -10,8 +10,8 @@
 import type { PgBoss } from 'pg-boss';
 import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
 import { insertChunks, type NewChunk, notifyDispatch, scheduleOf } from '../dispatch/index.ts';
-import { bossTx, type Clock, type IdAllocator, type Tx } from '../platform/index.ts';
-import { type LaneName, type Names, type Policies, routeCase } from '../policy/index.ts';
+import { bossTx, type Clock, type IdAllocator, type Pool, type Tx } from '../platform/index.ts';
+import { LANES, type LaneName, type Names, type Policies, routeCase } from '../policy/index.ts';
 import { addProgress } from '../records/index.ts';
 import { type AlertToFanOut, type Position, readPosition } from './alert.ts';
 import { FANOUT_QUEUE, lockAlert } from './job.ts';
@@ -103,6 +103,13 @@ export class Broadcast {
     return { deliveries: written.deliveries, finished: written.finished };
   }
 
+  /** Prepares the statements of a page on the session of `tx`, for nobody. */
+  async rehearse(tx: Tx): Promise<void> {
+    const { day, id: alert, organisation, lane, body, expiresAt } = this.#alert;
+    const request = { day, alert, after: 0, limit: 1, firstId: 0, organisation, lane, body, expiresAt, now: 0 };
+    for (const list of [0, -1]) await writePage(tx, this.#shape(list, false, false), { ...request, list }, 0);
+  }
+
   async #write(
     tx: Tx,
     entry: number,
@@ -152,12 +159,12 @@ export class Broadcast {
     return exhausted ? { index: index + 1, after: 0 } : { index, after: last.recipient };
   }
 
-  /** With one route, whole chunks only. */
+  /** With one route, whole chunks where there is room for one. */
   #limit(most: number): number {
     const wanted = Math.min(most, this.#own === null ? FIRST_PAGE : PAGE_MAX, PAGE_MAX);
     const [only] = this.#routes;
-    if (only === undefined || this.#routes.length > 1) return wanted;
-    return Math.max(1, Math.floor(wanted / only.chunk)) * only.chunk;
+    if (only === undefined || this.#routes.length > 1 || wanted < only.chunk) return wanted;
+    return wanted - (wanted % only.chunk);
   }
 
   #shape(list: number, repeats: boolean, expired: boolean): PageShape {
@@ -214,6 +221,31 @@ export class Broadcast {
   async #completeJob(tx: Tx): Promise<void> {
     await this.#tools.boss.complete(FANOUT_QUEUE, [this.#job], {}, { db: bossTx(tx) });
   }
+}
+
+/** Thrown to roll a rehearsal back. */
+class Rehearsed extends Error {}
+
+/**
+ * Goes through a page of every lane without a recipient, and rolls it back: the first broadcast after a start is no time
+ * to prepare statements. A run takes one session of the pool.
+ */
+export async function rehearse(pool: Pool, tools: BroadcastTools): Promise<void> {
+  const nobody = { day: '1970-01-01', id: '00000000-0000-7000-8000-000000000000', organisation: 0, body: 0 };
+  const rest = { named: true, languages: false, notBefore: null, expiresAt: 0, lists: [] };
+  await pool
+    .run(async (tx) => {
+      await lockAlert(tx, nobody.id);
+      await readPosition(tx, nobody.day, nobody.id);
+      for (const lane of LANES) {
+        const alert = { ...nobody, ...rest, lane: tools.names.laneId(lane) };
+        await new Broadcast(alert, { id: nobody.id, retryCount: 0 }, tools).rehearse(tx);
+      }
+      throw new Rehearsed();
+    })
+    .catch((error: unknown) => {
+      if (!(error instanceof Rehearsed)) throw error;
+    });
 }
 
 /** Names of the routes that numbers of a lane may take. */

@@ -150,7 +150,7 @@ describe('an alert to a list', () => {
     }
     const pages = await pagesOf(alert);
     expect(pages.map(({ last }) => last)).toEqual([...pages.slice(1).map(() => false), true]);
-    expect(pages[0]).toMatchObject({ page: 0, list, deliveries: 500 });
+    expect(pages[0]).toMatchObject({ page: 0, list, deliveries: 200 });
     expect(troubles).toEqual([]);
     await expectVerified();
   });

@@ -3,6 +3,7 @@ import type { PgBoss } from 'pg-boss';
 import { ChainWriter } from '../audit/index.ts';
 import { type Clock, type Database, type IdAllocator, Liveness } from '../platform/index.ts';
 import type { Names, Policies } from '../policy/index.ts';
+import { rehearse } from './broadcast.ts';
 import type { EmergencyGate } from './gate.ts';
 import { createFanoutQueue, FANOUT_CHANNEL, FANOUT_QUEUE, JOB_LOCK } from './job.ts';
 import { FanoutWorker, type WorkerOptions } from './worker.ts';
@@ -60,6 +61,11 @@ export class Fanout {
       for (const worker of fanout.#workers) worker.wake();
     });
     await fanout.#reclaim();
+    // At the same time, so that each takes a session of its own.
+    await Promise.all([
+      fanout.#liveness.open(),
+      ...fanout.#workers.map(() => rehearse(database.pools.fanout, options)),
+    ]);
     for (const worker of fanout.#workers) worker.start();
     fanout.#schedule();
     return fanout;

@@ -12,7 +12,9 @@ import { delivery, FINAL, finalState } from '../records/index.ts';
 
 export const PAGE_MAX = 5_000;
 /** The first page is small, so that the first chunk leaves at once. */
-export const FIRST_PAGE = 500;
+export const FIRST_PAGE = 200;
+/** So is a page that passes while something more important runs. */
+export const SMALL_PAGE = 500;
 
 export interface PageShape {
   /** `named`: alert_recipient; `list`: list_member. */

@@ -13,7 +13,7 @@ import { readAlert } from './alert.ts';
 import { Broadcast, type BroadcastTools, type HeldJob } from './broadcast.ts';
 import type { EmergencyGate } from './gate.ts';
 import { FANOUT_QUEUE, type FanoutJob, JOB_LOCK } from './job.ts';
-import { FIRST_PAGE, PAGE_MAX } from './page.ts';
+import { PAGE_MAX, SMALL_PAGE } from './page.ts';
 
 export interface WorkerOptions extends BroadcastTools {
   boss: PgBoss;
@@ -119,11 +119,13 @@ export class FanoutWorker {
     const { inHand, liveness } = this.#o;
     inHand.add(job.id);
     const leave = job.priority >= this.#emergency ? this.#o.gate.enter() : null;
+    // Nobody looks for it within a second: the first page doesn't wait for it.
+    const locked = liveness.tryLock(JOB_LOCK, job.id).catch(this.#o.onTrouble);
     try {
-      await liveness.tryLock(JOB_LOCK, job.id);
       await this.#fanOut(job, leave !== null);
     } finally {
       leave?.();
+      await locked;
       inHand.delete(job.id);
       await liveness.unlock(JOB_LOCK, job.id);
     }
@@ -138,7 +140,7 @@ export class FanoutWorker {
         if (broadcast === null) return;
         const free = urgent || (await this.#o.gate.pass(GATE_MS));
         const started = this.#o.clock.monotonic();
-        const { deliveries, finished } = await broadcast.next(this.#o.writer, free ? PAGE_MAX : FIRST_PAGE);
+        const { deliveries, finished } = await broadcast.next(this.#o.writer, free ? PAGE_MAX : SMALL_PAGE);
         failures = 0;
         this.#o.onPage?.({ lane: broadcast.lane, deliveries, ms: this.#o.clock.monotonic() - started });
         if (finished) return;

@@ -23,6 +23,11 @@ export class Liveness {
     this.#applicationName = applicationName;
   }
 
+  /** Opens the session ahead of the first lock. @throws TransactionFailed */
+  async open(): Promise<void> {
+    await this.#live();
+  }
+
   /**
    * True when the lock is ours now, or already was. False when another living process has it.
    * @throws TransactionFailed when the database can't be asked.
@@ -56,11 +61,11 @@ export class Liveness {
 
   #live(): Promise<Session> {
     if (this.#closed) return Promise.reject(new TypeError('the locks are closed'));
-    this.#session ??= this.#open();
+    this.#session ??= this.#connect();
     return this.#session;
   }
 
-  async #open(): Promise<Session> {
+  async #connect(): Promise<Session> {
     try {
       const session = await Session.open(this.#target, {
         applicationName: `${this.#applicationName} alive`,
