@@ -283,7 +283,7 @@ describe('a fan-out that was interrupted', () => {
       ),
     );
     await db.database.pools.control.query(
-      `update pgboss.job set started_on = now() - interval '1 hour' where id = $1`,
+      `update pgboss.job set started_on = now() - interval '30 minutes' where id = $1`,
       [active?.id],
     );
     // Another process starts: it looks for work of the dead, and must not find this.
