@@ -14,7 +14,7 @@ import { chunkSize, insertFanoutJobs, notifyFanout, routeTps } from '../fanout/i
 import type { Clock, EpochMs, Sealed, Tx } from '../platform/index.ts';
 import { type LaneName, type Names, type Policies, routeOf } from '../policy/index.ts';
 import { type DeliveryRow, delivery } from '../records/index.ts';
-import { type Fingerprint, KEY_WAIT_MS, type KnownKey, readKeys, takeKeys } from './idempotency.ts';
+import { type Fingerprint, type KnownKey, readKeys, takeKeys } from './idempotency.ts';
 import type { CheckedRequest } from './rules.ts';
 import { type AlertRow, alert, alertRecipient, alertText } from './tables.ts';
 import type { TargetRecipient } from './types.ts';
@@ -114,8 +114,6 @@ async function settleKeys(tx: Tx, arrivals: readonly Arrival[], now: EpochMs): P
   );
   for (const arrival of arrivals) if (arrival.idempotency === null) outcome.set(arrival, { kind: 'new' });
   if (keyed.length === 0) return outcome;
-  // Of this transaction alone: a key, or a recipient, that another process is just writing.
-  await tx.exec(`set local lock_timeout = ${KEY_WAIT_MS}`);
   const taken = await takeKeys(
     tx,
     keyed.map(({ arrival, key, fingerprint }) => ({

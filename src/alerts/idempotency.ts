@@ -75,13 +75,15 @@ export async function isRepeat(vault: Vault, request: AlertRequest, known: Known
 
 /**
  * Inserts keys (each producer and key once, sorted here, so that two processes never wait in a circle) and takes over
- * rows that have expired. Gives the ids of the alerts whose keys are theirs now.
+ * rows that have expired. Gives the ids of the alerts whose keys are theirs now. From here on no statement of the
+ * transaction waits longer than `KEY_WAIT_MS` for a row (a key, or a recipient) that another process is just writing.
  */
 export async function takeKeys(tx: Tx, keys: readonly NewKey[], now: EpochMs): Promise<Set<string>> {
   const sorted = keys.toSorted((a, b) => a.producer - b.producer || (a.key < b.key ? -1 : 1));
   const rows = await tx.query<{ alert: string }>(
     `insert into idempotency_key as k (producer, key, fingerprint, fingerprint_key, day, alert, expires_at)
-     select *, $7::bigint from unnest($1::bigint[], $2::text[], $3::bytea[], $4::text[], $5::date[], $6::uuid[])
+     select w.*, $7::bigint from (select set_config('lock_timeout', '${KEY_WAIT_MS}', true)) as limited,
+       unnest($1::bigint[], $2::text[], $3::bytea[], $4::text[], $5::date[], $6::uuid[]) as w
      on conflict (producer, key) do update set fingerprint = excluded.fingerprint,
          fingerprint_key = excluded.fingerprint_key, day = excluded.day, alert = excluded.alert,
          expires_at = excluded.expires_at

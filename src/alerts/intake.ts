@@ -2,9 +2,10 @@
  * Group commit: arrivals of a few milliseconds become one transaction, so that a durable answer costs a fraction of a
  * commit each.
  *
- * A bounded queue, and writers with a chain and a session each. The first writer takes what waits as soon as it is free;
- * the second only when a good group has gathered or something has waited `lingerMs`, for small groups cost nearly as much
- * as large ones. Emergencies are taken before all else, and by any free writer at once.
+ * A bounded queue, and writers with a chain and a session each. An alert that comes alone is taken at once. Where several
+ * came together lately, or another writer is at work, a writer waits until a good group has gathered or something has
+ * waited `lingerMs`: a group of one costs nearly as much as one of thirty. Emergencies are taken before all else, and by
+ * any free writer at once.
  *
  * | a group fails | what follows |
  * |---|---|
@@ -58,6 +59,9 @@ export const INTAKE_LIMITS: IntakeLimits = {
   queueMax: 5_000,
 };
 
+/** For how long after a group of several the next alert is expected to have company too. */
+const COMPANY_MS = 50;
+
 interface Waiting {
   readonly arrival: Arrival;
   readonly since: number;
@@ -72,6 +76,8 @@ export class Intake {
   readonly #urgent: Waiting[] = [];
   readonly #rest: Waiting[] = [];
   #scheduled = false;
+  /** When a group of more than one was last taken. */
+  #companyAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
   #closing = false;
   #drained: (() => void)[] = [];
@@ -122,13 +128,15 @@ export class Intake {
   #dispatch(): void {
     clearTimeout(this.#timer);
     while (this.#idle.length > 0 && this.waiting > 0) {
-      const alone = this.#idle.length === this.#o.writers.length;
-      const waited = this.#o.clock.monotonic() - (this.#rest[0]?.since ?? Number.POSITIVE_INFINITY);
+      const now = this.#o.clock.monotonic();
+      const waited = now - (this.#rest[0]?.since ?? Number.POSITIVE_INFINITY);
+      const alone = this.#idle.length === this.#o.writers.length && now - this.#companyAt > COMPANY_MS;
       const due = alone || this.#urgent.length > 0 || this.#rest.length >= this.#limits.groupGood;
       if (!due && waited < this.#limits.lingerMs) {
         this.#timer = setTimeout(() => this.#dispatch(), this.#limits.lingerMs - waited);
         return;
       }
+      if (this.waiting > 1) this.#companyAt = now;
       const writer = this.#idle.pop() as ChainWriter;
       void this.#write(writer, this.#take()).finally(() => {
         this.#idle.push(writer);
