@@ -15,3 +15,4 @@ export { dayOf } from './reader.ts';
 export { Alerts, type AlertsOptions } from './service.ts';
 export { ALERT_TABLES } from './tables.ts';
 export * from './types.ts';
+export { verifyBodies } from './verify-bodies.ts';

@@ -146,21 +146,17 @@ export class Intake {
     }
   }
 
+  /** The next group. Emergencies are among themselves: theirs is small, and soon over. */
   #take(): Waiting[] {
-    const group: Waiting[] = [];
+    const queue = this.#urgent.length > 0 ? this.#urgent : this.#rest;
     let rows = 0;
-    for (const queue of [this.#urgent, this.#rest]) {
-      let taken = 0;
-      for (const waiting of queue) {
-        const { texts, named } = waiting.arrival;
-        rows += texts.length + named.length;
-        if (group.length > 0 && (group.length >= this.#limits.groupMax || rows > this.#limits.rowsMax)) break;
-        group.push(waiting);
-        taken++;
-      }
-      queue.splice(0, taken);
+    let taken = 0;
+    for (const { arrival } of queue) {
+      rows += arrival.texts.length + arrival.named.length;
+      if (taken > 0 && (taken >= this.#limits.groupMax || rows > this.#limits.rowsMax)) break;
+      taken++;
     }
-    return group;
+    return queue.splice(0, taken);
   }
 
   /** Writes a group and answers it; never rejects. */
