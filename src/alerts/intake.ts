@@ -3,9 +3,9 @@
  * commit each.
  *
  * A bounded queue, and writers with a chain and a session each. An alert that comes alone is taken at once. Where several
- * came together lately, or another writer is at work, a writer waits until a good group has gathered or something has
- * waited `lingerMs`: a group of one costs nearly as much as one of thirty. Emergencies are taken before all else, and by
- * any free writer at once.
+ * came together lately, or another writer is at work, a writer waits until as many have gathered as the last time, or
+ * something has waited `lingerMs`: a group of one costs nearly as much as one of thirty. Emergencies are taken before all
+ * else, among themselves, and by any free writer at once.
  *
  * | a group fails | what follows |
  * |---|---|
@@ -45,7 +45,7 @@ export interface IntakeLimits {
   /** Rows (texts and named recipients) in one transaction; a larger alert goes alone. */
   rowsMax: number;
   lingerMs: number;
-  /** What a second writer waits for unless something has waited `lingerMs`. */
+  /** So many are a good group, however many there were the last time. */
   groupGood: number;
   /** Alerts that may wait; emergencies have as much room again. */
   queueMax: number;
@@ -76,8 +76,9 @@ export class Intake {
   readonly #urgent: Waiting[] = [];
   readonly #rest: Waiting[] = [];
   #scheduled = false;
-  /** When a group of more than one was last taken. */
+  /** When a group of more than one was last taken, and how many it had. */
   #companyAt = Number.NEGATIVE_INFINITY;
+  #company = 0;
   #timer: NodeJS.Timeout | undefined;
   #closing = false;
   #drained: (() => void)[] = [];
@@ -131,14 +132,17 @@ export class Intake {
       const now = this.#o.clock.monotonic();
       const waited = now - (this.#rest[0]?.since ?? Number.POSITIVE_INFINITY);
       const alone = this.#idle.length === this.#o.writers.length && now - this.#companyAt > COMPANY_MS;
-      const due = alone || this.#urgent.length > 0 || this.#rest.length >= this.#limits.groupGood;
+      const good = Math.min(this.#limits.groupGood, Math.max(this.#company, 2));
+      const due = alone || this.#urgent.length > 0 || this.#rest.length >= good;
       if (!due && waited < this.#limits.lingerMs) {
         this.#timer = setTimeout(() => this.#dispatch(), this.#limits.lingerMs - waited);
         return;
       }
-      if (this.waiting > 1) this.#companyAt = now;
+      const group = this.#take();
+      if (group.length > 1) this.#companyAt = now;
+      this.#company = group.length;
       const writer = this.#idle.pop() as ChainWriter;
-      void this.#write(writer, this.#take()).finally(() => {
+      void this.#write(writer, group).finally(() => {
         this.#idle.push(writer);
         if (this.waiting > 0) this.#dispatch();
         else if (this.#idle.length === this.#o.writers.length) for (const done of this.#drained.splice(0)) done();
