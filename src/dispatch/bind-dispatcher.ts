@@ -371,7 +371,7 @@ export class BindDispatcher {
         final: { day: chunk.day, delivery: item.id, state, cause, at },
         day: chunk.day,
         ...(item.counted ? { alert: item.alert } : {}),
-        ...(item.secret ? { secretBody: item.body } : {}),
+        ...(item.secret && !item.counted ? { secretBody: item.body } : {}),
       });
     }
   }

@@ -190,4 +190,17 @@ describe('dispatch', () => {
     );
     expect(sums).toEqual({ delivered: 200, submitted: 200 });
   });
+
+  test('a secret text goes at the final state of its only delivery, and stays while others share it', async () => {
+    const { planter } = await rig({});
+    const one = await planter.plant({ lane: 'security', route: 'default', count: 1, secret: true });
+    const shared = await planter.plant({ lane: 'security', route: 'default', count: 30, secret: true, chunkSize: 5 });
+    expect(await allFinal(one.day, one.deliveries)).toEqual({ 1: 1 });
+    expect(await allFinal(shared.day, shared.deliveries)).toEqual({ 1: 30 });
+    const left = await db.database.pools.reader.query<{ id: number }>(
+      'SELECT id FROM body WHERE id = ANY($1::bigint[])',
+      [[one.body, shared.body]],
+    );
+    expect(left.map((row) => row.id)).toEqual([shared.body]);
+  });
 });

@@ -119,7 +119,7 @@ export async function findSubmissions(
         segments: row.segments,
         alert: row.alert,
         counted: row.counted,
-        secretBody: row.secret ? row.body : null,
+        secretBody: row.secret && !row.counted ? row.body : null,
         finals: new Map(),
         final: row.final,
       };

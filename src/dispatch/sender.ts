@@ -419,7 +419,7 @@ export class Sender {
       final: { day: item.chunk.day, delivery: item.id, state, cause, at: this.#o.clock.now() },
       day: item.chunk.day,
       ...(item.counted ? { alert: item.alert } : {}),
-      ...(item.secret ? { secretBody: item.body } : {}),
+      ...(item.secret && !item.counted ? { secretBody: item.body } : {}),
     };
   }
 
@@ -502,7 +502,7 @@ export class Sender {
         segments: item.parts.length,
         alert: item.alert,
         counted: item.counted,
-        secretBody: item.secret ? item.body : null,
+        secretBody: item.secret && !item.counted ? item.body : null,
         finals: new Map(),
         final: null,
       };

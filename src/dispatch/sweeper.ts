@@ -231,7 +231,7 @@ export class Sweeper {
     const { inserted, parts: finalParts } = await insertFacts(tx, finalState, rows, entry, { onConflict: 'ignore' });
     parts.push(...finalParts);
     const fresh = inserted.map((row) => byId.get(row.delivery)).filter((end) => end !== undefined);
-    const secrets = fresh.filter((end) => end.secret).map((end) => end.body);
+    const secrets = fresh.filter((end) => end.secret && !end.counted).map((end) => end.body);
     if (secrets.length > 0) await tx.query('DELETE FROM body WHERE id = ANY($1::bigint[])', [secrets]);
     const byAlert = Map.groupBy(
       fresh.filter((end) => end.counted),

@@ -13,6 +13,7 @@ export interface Planted {
   alert: string;
   day: string;
   deliveries: number[];
+  body: number;
 }
 
 export interface PlantOptions {
@@ -20,6 +21,8 @@ export interface PlantOptions {
   route: string;
   count: number;
   text?: string;
+  /** The text goes at the final state; its body row is really there. */
+  secret?: boolean;
   validForMs?: number;
   chunkSize?: number;
 }
@@ -75,11 +78,16 @@ export class Planter {
          SELECT id, 1, msisdn, '\\x00', '\\x00', 0 FROM unnest($1::bigint[], $2::text[]) AS r(id, msisdn)`,
         [numbers.map((_, index) => first + index), numbers],
       );
+      if (options.secret === true) {
+        await tx.query(`INSERT INTO body (id, organisation, key_ref, sealed) VALUES ($1, 1, 'epoch:test', '\\x00')`, [
+          body,
+        ]);
+      }
       await tx.query(
         `INSERT INTO alert (day, id, organisation, producer, lane, status, secret, body, commitment, lists, recipients, expires_at,
                             accepted_at, predicted_submit_at, entry)
-         VALUES ($1::date, $2::uuid, 1, 1, $3, 'Actual', false, $4, '\\x00', '{}', $5, $6, $7, $7, 0)`,
-        [day, alert, names.laneId(lane), body, count, expiresAt, now],
+         VALUES ($1::date, $2::uuid, 1, 1, $3, 'Actual', $8, $4, '\\x00', '{}', $5, $6, $7, $7, 0)`,
+        [day, alert, names.laneId(lane), body, count, expiresAt, now, options.secret ?? false],
       );
       const rows = numbers.map((_, index) => ({
         day,
@@ -118,6 +126,6 @@ export class Planter {
       await notifyDispatch(tx, [{ route, lane }]);
       return { value: undefined, parts };
     });
-    return { alert, day, deliveries: Array.from({ length: count }, (_, index) => first + index) };
+    return { alert, day, body, deliveries: Array.from({ length: count }, (_, index) => first + index) };
   }
 }

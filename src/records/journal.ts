@@ -36,7 +36,7 @@ export interface JournalOp<Extra> {
   day?: string;
   /** This operation makes its delivery `submitted` for the first time. */
   submitted?: boolean;
-  /** A secret body that goes with the final state. */
+  /** A secret body that goes with the final state; only where no other delivery shares it. */
   secretBody?: number;
   /** Work of the caller's own in the same transaction. */
   extra?: Extra;
