@@ -110,7 +110,7 @@ async function open(
   const keys = await KeyCache.open({ database });
   shutdown.add('keys', 60, () => keys.close());
   const recipients = new Recipients({ pool: pools.reader, writer: await chain('recipients'), ids });
-  const backlog = new Backlog(pools.reader, names, policies);
+  const backlog = new Backlog(pools.reader, names);
   backlog.start();
   shutdown.add('backlog', 20, async () => backlog.stop());
   const intake = new Intake({

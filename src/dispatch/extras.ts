@@ -1,6 +1,6 @@
 /** What dispatch adds to the journal's transaction: chunks for retries, and the end of chunks whose last delivery is settled. */
 import type { PgBoss } from 'pg-boss';
-import { bossTx, type Clock, type IdAllocator, type Tx } from '../platform/index.ts';
+import { bossTx, type Clock, type IdAllocator, idBlockSize, type Tx } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
 import { insertChunks, type NewChunk, notifyDispatch } from './chunks.ts';
 import type { DispatchExtra } from './types.ts';
@@ -122,9 +122,9 @@ export class IdStock {
     this.#filling = true;
     try {
       while (this.#left < this.#target) {
-        const next = await this.#allocator.take(5_000);
-        this.#blocks.push({ next, end: next + 5_000 });
-        this.#left += 5_000;
+        const next = await this.#allocator.take(idBlockSize);
+        this.#blocks.push({ next, end: next + idBlockSize });
+        this.#left += idBlockSize;
       }
     } finally {
       this.#filling = false;

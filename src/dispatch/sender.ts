@@ -379,11 +379,12 @@ export class Sender {
       case 2: {
         const due = nextRetryAt(policy.retry, item.chunk.attempt, now, item.expiresAt, policy.minRemainingMs);
         if (due === null) this.#final(item, FINAL.failed, `retries used up, last refusal ${item.worstStatus ?? 0}`);
-        else this.#retry(item, due, item.chunk.possibleDuplicate);
+        else this.#again(item, item.chunk.attempt + 1, due, item.chunk.possibleDuplicate);
         return;
       }
       case 3:
-        if (policy.inDoubt === 'resend' && !item.chunk.possibleDuplicate) this.#retry(item, now, true);
+        if (policy.inDoubt === 'resend' && !item.chunk.possibleDuplicate)
+          this.#again(item, item.chunk.attempt + 1, now, true);
         else this.#final(item, FINAL.unknown, 'in-doubt');
         return;
       default:
@@ -391,7 +392,8 @@ export class Sender {
     }
   }
 
-  #retry(item: Item, due: number, possibleDuplicate: boolean): void {
+  /** The item ends here and goes on in a chunk for `attempt`. */
+  #again(item: Item, attempt: number, due: number, possibleDuplicate: boolean): void {
     const { chunk } = item;
     this.#settled(item, {
       extra: {
@@ -401,7 +403,7 @@ export class Sender {
         route: chunk.route,
         delivery: item.id,
         alert: item.alert,
-        attempt: chunk.attempt + 1,
+        attempt,
         possibleDuplicate,
         due,
         expiresAt: item.expiresAt,
@@ -539,22 +541,7 @@ export class Sender {
   #release(item: Item, reason: 'handed-back'): void {
     if (item.inFlight > 0) return;
     this.#journal(item, { release: this.#releaseRow(item, 0, reason, null) });
-    const { chunk } = item;
-    this.#settled(item, {
-      extra: {
-        kind: 'retry',
-        day: chunk.day,
-        lane: chunk.lane,
-        route: chunk.route,
-        delivery: item.id,
-        alert: item.alert,
-        attempt: chunk.attempt,
-        possibleDuplicate: chunk.possibleDuplicate,
-        due: this.#o.clock.now(),
-        expiresAt: item.expiresAt,
-        chunkId: this.#o.nextId(),
-      },
-    });
+    this.#again(item, item.chunk.attempt, this.#o.clock.now(), item.chunk.possibleDuplicate);
   }
 
   #releaseRow(item: Item, segment: number, reason: ReleaseRow['reason'], status: number | null): ReleaseRow {

@@ -14,6 +14,7 @@ import {
   type FinalStateRow,
   finalState,
   foldProgress,
+  noProgress,
 } from '../records/index.ts';
 import { queueName } from './chunks.ts';
 
@@ -242,18 +243,7 @@ export class Sweeper {
       tx,
       entry,
       [...byAlert].map(([alert, members]) => {
-        const day = members[0]?.day as string;
-        const delta = {
-          day,
-          alert,
-          submitted: 0,
-          delivered: 0,
-          failed: 0,
-          expired: 0,
-          cancelled: 0,
-          suppressed: 0,
-          unknown: 0,
-        };
+        const delta = noProgress(members[0]?.day as string, alert);
         for (const member of members) {
           const name = FINAL_STATES[stateOf(member)];
           if (name !== 'submitted') delta[name]++;

@@ -14,6 +14,7 @@ import {
   FINAL,
   type FinalStateRow,
   finalState,
+  noProgress,
   OUTCOME,
   type SubmissionRow,
   submission,
@@ -212,17 +213,7 @@ async function countUnknown(
   await addProgress(
     tx,
     entry,
-    [...byAlert].map(([alert, { length }]) => ({
-      day,
-      alert,
-      submitted: 0,
-      delivered: 0,
-      failed: 0,
-      expired: 0,
-      cancelled: 0,
-      suppressed: 0,
-      unknown: length,
-    })),
+    [...byAlert].map(([alert, { length }]) => ({ ...noProgress(day, alert), unknown: length })),
   );
 }
 

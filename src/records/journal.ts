@@ -10,7 +10,7 @@
  */
 import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
 import { type EpochMs, TransactionFailed, type Tx } from '../platform/index.ts';
-import { addProgress, type ProgressDelta } from './progress.ts';
+import { addProgress, noProgress, type ProgressDelta } from './progress.ts';
 import { FINAL_STATES, type FinalCode } from './state.ts';
 import {
   type FinalStateRow,
@@ -208,7 +208,7 @@ export class Journal<Extra> {
 function deltaOf(deltas: Map<string, ProgressDelta>, day: string, alert: string): ProgressDelta {
   let delta = deltas.get(alert);
   if (delta === undefined) {
-    delta = { day, alert, submitted: 0, delivered: 0, failed: 0, expired: 0, cancelled: 0, suppressed: 0, unknown: 0 };
+    delta = noProgress(day, alert);
     deltas.set(alert, delta);
   }
   return delta;

@@ -13,6 +13,11 @@ export interface ProgressDelta {
   unknown: number;
 }
 
+/** A delta that says nothing yet. */
+export function noProgress(day: string, alert: string): ProgressDelta {
+  return { day, alert, submitted: 0, delivered: 0, failed: 0, expired: 0, cancelled: 0, suppressed: 0, unknown: 0 };
+}
+
 /** Inserts the deltas of one chain entry; the entry in the key makes a repeated transaction count once. */
 export async function addProgress(tx: Tx, entry: number, deltas: readonly ProgressDelta[]): Promise<void> {
   await tx.query(
