@@ -52,7 +52,9 @@ export async function takeChunks(
 ): Promise<Taken[]> {
   return await pool.run(async (tx) => {
     const db = bossTx(tx);
-    const fetched = await boss.fetch<{ chunk: number }>(queue, { batchSize: jobs, includeMetadata: true, db });
+    const fetched = (await boss.fetch<{ chunk: number }>(queue, { batchSize: jobs, includeMetadata: true, db })).sort(
+      byPlace,
+    );
     if (fetched.length === 0) return [];
     const byChunk = new Map(fetched.map((job) => [job.data.chunk, job]));
     const rows = await tx.query<ChunkRow>(
@@ -107,6 +109,20 @@ export async function takeChunks(
     if (left.length > 0) await leave(tx, boss, queue, left);
     return taken;
   });
+}
+
+/**
+ * The order of jobs in their queue: priority, then age. pg-boss picks a batch in this order and returns it in any:
+ * `update … returning` follows the plan.
+ */
+export function byPlace(a: JobPlace, b: JobPlace): number {
+  return b.priority - a.priority || a.createdOn.getTime() - b.createdOn.getTime() || (a.id < b.id ? -1 : 1);
+}
+
+export interface JobPlace {
+  id: string;
+  priority: number;
+  createdOn: Date;
 }
 
 /** Chunks that were fetched and are not kept: new jobs in the same place. */

@@ -1,0 +1,50 @@
+/** Which chunks of a fetched batch a bind keeps: those at the head of the queue, in whatever order the batch came. */
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { testDatabase } from '../../test/support/database.ts';
+import { DatabaseClock, openBoss, readDatabaseTime } from '../platform/index.ts';
+import { LANES, loadPolicies, Names } from '../policy/index.ts';
+import { createDispatchQueues, queueName } from './chunks.ts';
+import { byPlace, takeChunks } from './hold.ts';
+import { Planter } from './testing.ts';
+
+test('jobs are put in the order of their queue, however they were returned', () => {
+  const job = fc.record({
+    id: fc.uuid(),
+    priority: fc.integer({ min: -3, max: 3 }),
+    createdOn: fc.date({ noInvalidDate: true }),
+  });
+  fc.assert(
+    fc.property(fc.array(job, { minLength: 1 }), (jobs) => {
+      const sorted = [...jobs].reverse().sort(byPlace);
+      expect(sorted.map((each) => each.priority)).toEqual(jobs.map((each) => each.priority).sort((a, b) => b - a));
+      expect(sorted).toEqual([...jobs].sort(byPlace));
+    }),
+  );
+});
+
+test('a bind with little room keeps the first chunks of a broadcast and leaves the later ones, under every plan', async () => {
+  const db = await testDatabase();
+  // The plan that returns a batch in the order of the table, not of the queue.
+  await db.asSuperuser((session) =>
+    session.exec(`alter database ${db.target.database} set enable_nestloop = off;
+      alter database ${db.target.database} set enable_mergejoin = off`),
+  );
+  const boss = await openBoss({ target: db.target, onError: () => {} });
+  try {
+    const { pools } = db.database;
+    const clock = await DatabaseClock.open(() => readDatabaseTime(pools.control));
+    const names = await Names.register(pools.control, loadPolicies('policies', { TOCSIN_DEMO_A_PASSWORD: 'x' }));
+    await createDispatchQueues(boss, ['default'], [...LANES]);
+    const planter = await Planter.open({ database: db.database, boss, clock, names, process: 1 });
+    const { deliveries } = await planter.plant({ lane: 'bulk', route: 'default', count: 40, chunkSize: 2 });
+    const holder = { process: 1, bind: names.bindId('demo-a'), fence: 1 };
+    const take = () => takeChunks(pools.dispatch, boss, holder, queueName('default', 'bulk'), 'default', 'bulk', 20, 6);
+    const [first, second] = [await take(), await take()];
+    expect(first.map((taken) => taken.firstDelivery)).toEqual([deliveries[0], deliveries[2], deliveries[4]]);
+    expect(second.map((taken) => taken.firstDelivery)).toEqual([deliveries[6], deliveries[8], deliveries[10]]);
+    clock.close();
+  } finally {
+    await boss.stop({ graceful: false });
+  }
+});
