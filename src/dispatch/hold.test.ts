@@ -10,9 +10,8 @@ import { Planter } from './testing.ts';
 
 test('jobs are put in the order of their queue, however they were returned', () => {
   const job = fc.record({
-    id: fc.uuid(),
     priority: fc.integer({ min: -3, max: 3 }),
-    createdOn: fc.date({ noInvalidDate: true }),
+    data: fc.record({ chunk: fc.nat() }),
   });
   fc.assert(
     fc.property(fc.array(job, { minLength: 1 }), (jobs) => {
@@ -43,6 +42,20 @@ test('a bind with little room keeps the first chunks of a broadcast and leaves t
     const [first, second] = [await take(), await take()];
     expect(first.map((taken) => taken.firstDelivery)).toEqual([deliveries[0], deliveries[2], deliveries[4]]);
     expect(second.map((taken) => taken.firstDelivery)).toEqual([deliveries[6], deliveries[8], deliveries[10]]);
+    // Two chunks of equal priority: the older goes first.
+    const older = await planter.plant({ lane: 'security', route: 'default', count: 1 });
+    const younger = await planter.plant({ lane: 'security', route: 'default', count: 1 });
+    const tied = await takeChunks(
+      pools.dispatch,
+      boss,
+      holder,
+      queueName('default', 'security'),
+      'default',
+      'security',
+      20,
+      6,
+    );
+    expect(tied.map((taken) => taken.firstDelivery)).toEqual([older.deliveries[0], younger.deliveries[0]]);
     clock.close();
   } finally {
     await boss.stop({ graceful: false });

@@ -112,17 +112,17 @@ export async function takeChunks(
 }
 
 /**
- * The order of jobs in their queue: priority, then age. pg-boss picks a batch in this order and returns it in any:
- * `update … returning` follows the plan.
+ * The order of jobs in their queue: priority, then the chunk that is older (ids rise). pg-boss picks a batch in its order
+ * and returns it in any: `update … returning` follows the plan. Its `createdOn` is no help: through our own transactions
+ * timestamps arrive as text, whatever its types say.
  */
 export function byPlace(a: JobPlace, b: JobPlace): number {
-  return b.priority - a.priority || a.createdOn.getTime() - b.createdOn.getTime() || (a.id < b.id ? -1 : 1);
+  return b.priority - a.priority || a.data.chunk - b.data.chunk;
 }
 
 export interface JobPlace {
-  id: string;
   priority: number;
-  createdOn: Date;
+  data: { chunk: number };
 }
 
 /** Chunks that were fetched and are not kept: new jobs in the same place. */
