@@ -6,6 +6,7 @@
  * While the lease is held and a session is bound, each lane of each route fetches when it has room: woken by a NOTIFY in
  * the inserting transaction, by room that opened here, and by a poll (deferred and retried jobs send no NOTIFY).
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { PgBoss } from 'pg-boss';
 import type { ChainWriter } from '../audit/index.ts';
 import type { Clock, IdAllocator, Pool } from '../platform/index.ts';
@@ -16,7 +17,7 @@ import { parseReceipt } from '../smpp/index.ts';
 import { queueName } from './chunks.ts';
 import { Encoder } from './encoder.ts';
 import type { IdStock } from './extras.ts';
-import { type Holder, hydrate, type Taken, type TextSource, takeChunks } from './hold.ts';
+import { type Holder, heldStill, hydrate, type Insist, type Taken, type TextSource, takeChunks } from './hold.ts';
 import { LANES_BY_URGENCY } from './lanes.ts';
 import { BindLease } from './lease.ts';
 import { ReceiptDesk } from './receipt-desk.ts';
@@ -233,6 +234,7 @@ export class BindDispatcher {
       wire: this.#wire,
       journal: this.#o.journal,
       claimWriter: this.#o.claimWriter,
+      claimedTo: (chunks) => this.#insist('claims', holder)(() => heldStill(this.#o.pools.dispatch, holder, chunks)),
       encoder: new Encoder(this.#o.carrier, this.#o.lanes, (body) => this.#texts.get(body)),
       receipts: this.#o.receipts,
       nextId: () => this.#o.idStock.next(),
@@ -284,8 +286,11 @@ export class BindDispatcher {
   async #giveBack(chunks: readonly HeldChunk[]): Promise<void> {
     const holder = this.#holder;
     if (holder === null || chunks.length === 0) return;
-    try {
-      await this.#o.pools.control.run(async (tx) => {
+    await this.#insist(
+      'hand back',
+      holder,
+    )(() =>
+      this.#o.pools.control.run(async (tx) => {
         for (const chunk of [...chunks].sort((a, b) => a.id - b.id)) {
           const [row] = await tx.query<{
             id: number;
@@ -303,10 +308,23 @@ export class BindDispatcher {
             await returnJob(tx, this.#o.boss, row, row.claimed_to, chunk.lane, chunk.route);
           }
         }
-      });
-    } catch (error) {
-      this.#trouble('hand back', error);
-    }
+      }),
+    );
+  }
+
+  /** Tries again, ever slower, as long as the bind is held under this fence. */
+  #insist(what: string, holder: Holder): Insist {
+    return async (work) => {
+      for (let waitMs = 20; this.#lease.fence() === holder.fence; waitMs = Math.min(1_000, waitMs * 2)) {
+        try {
+          return await work();
+        } catch (error) {
+          this.#trouble(what, error);
+          await sleep(waitMs);
+        }
+      }
+      return null;
+    };
   }
 
   #onIncoming(incoming: IncomingDeliver): void {
@@ -345,7 +363,17 @@ export class BindDispatcher {
   async #fetch(feed: Feed, room: number, sender: Sender, holder: Holder): Promise<void> {
     const jobs = Math.max(1, Math.min(JOBS_PER_FETCH, Math.floor(room / feed.jobSize)));
     const { pools, boss } = this.#o;
-    const taken = await takeChunks(pools.dispatch, boss, holder, feed.queue, feed.route, feed.lane, jobs, room);
+    const taken = await takeChunks(
+      pools.dispatch,
+      boss,
+      holder,
+      feed.queue,
+      feed.route,
+      feed.lane,
+      jobs,
+      room,
+      this.#insist('fetch', holder),
+    );
     if (taken.length < jobs) feed.dry = true;
     if (taken.length === 0) return;
     for (const one of taken) feed.jobSize = Math.max(1, one.chunk.size, feed.jobSize * 0.9);
@@ -353,9 +381,10 @@ export class BindDispatcher {
   }
 
   async #load(taken: readonly Taken[], sender: Sender, holder: Holder): Promise<void> {
-    const read = await hydrate(this.#o.pools.dispatch, this.#o.texts, taken);
+    // They are ours already: nobody else would read them.
+    const read = await this.#insist('load', holder)(() => hydrate(this.#o.pools.dispatch, this.#o.texts, taken));
     // The lease may have gone meanwhile: whoever has it takes the chunks over.
-    if (this.#sender !== sender || this.#holder !== holder) return;
+    if (read === null || this.#sender !== sender || this.#holder !== holder) return;
     for (const [body, text] of read.text) this.#keepText(body, text);
     for (const { chunk, items, cancelled, unsendable } of read.chunks) {
       this.#endUnsent(chunk, cancelled, FINAL.cancelled, 'cancelled');

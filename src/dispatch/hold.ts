@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { PgBoss } from 'pg-boss';
-import { bossTx, type Pool, type Tx } from '../platform/index.ts';
+import { bossTx, type Pool, TransactionFailed, type Tx } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
 import type { HeldChunk, Item } from './types.ts';
 
@@ -49,66 +49,113 @@ export async function takeChunks(
   lane: LaneName,
   jobs: number,
   room: number,
+  insist: Insist,
 ): Promise<Taken[]> {
-  return await pool.run(async (tx) => {
-    const db = bossTx(tx);
-    const fetched = (await boss.fetch<{ chunk: number }>(queue, { batchSize: jobs, includeMetadata: true, db })).sort(
-      byPlace,
-    );
-    if (fetched.length === 0) return [];
-    const byChunk = new Map(fetched.map((job) => [job.data.chunk, job]));
-    const rows = await tx.query<ChunkRow>(
-      `UPDATE chunk SET holder_process = $2, holder_bind = $3, holder_fence = $4, job = j.job
-       FROM unnest($1::bigint[], $5::uuid[]) AS j(id, job)
-       WHERE chunk.id = j.id AND NOT chunk.settled
-       RETURNING chunk.id, day, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, claimed_to, settled, not_before, chunk.priority, chunk.job`,
-      [[...byChunk.keys()], holder.process, holder.bind, holder.fence, [...byChunk.values()].map((job) => job.id)],
-    );
-    const rowOf = new Map(rows.map((row) => [row.id, row]));
-    const settled = fetched.filter((job) => !rowOf.has(job.data.chunk));
-    if (settled.length > 0) {
-      await boss.complete(
-        queue,
-        settled.map((job) => ({ id: job.id, retryCount: job.retryCount })),
-        {},
-        { db },
-      );
-    }
-    const taken: Taken[] = [];
-    const left: ChunkRow[] = [];
-    let held = 0;
-    for (const job of fetched) {
-      const row = rowOf.get(job.data.chunk);
-      if (row === undefined) continue;
-      if (held >= room) {
-        left.push(row);
-        continue;
-      }
-      held += row.deliveries - row.claimed_to;
-      taken.push({
-        firstDelivery: row.first_delivery,
-        deliveryIds: row.delivery_ids,
-        chunk: {
-          id: row.id,
-          day: row.day,
-          lane,
-          route,
-          queue,
-          job: { id: job.id, retryCount: job.retryCount },
-          attempt: row.attempt,
-          possibleDuplicate: row.possible_duplicate,
-          notBefore: row.not_before,
-          size: row.deliveries,
-          claimedTo: row.claimed_to,
-          waiting: [],
-          open: 0,
-          done: false,
-        },
-      });
-    }
-    if (left.length > 0) await leave(tx, boss, queue, left);
+  let taken: Taken[] = [];
+  try {
+    await pool.run(async (tx) => {
+      taken = await takeInside(tx, boss, holder, queue, route, lane, jobs, room);
+    });
     return taken;
-  });
+  } catch (error) {
+    if (!(error instanceof TransactionFailed) || error.outcome !== 'uncertain') throw error;
+    const mine = await insist(() =>
+      heldStill(
+        pool,
+        holder,
+        taken.map(({ chunk }) => chunk.id),
+      ),
+    );
+    return taken.filter(({ chunk }) => mine?.has(chunk.id) === true);
+  }
+}
+
+/**
+ * Repeats what the database must answer until it does: null when the bind was lost first, and a takeover decides instead.
+ */
+export type Insist = <T>(work: () => Promise<T>) => Promise<T | null>;
+
+/**
+ * `claimed_to` of those chunks that this holder has, by their ids. Waits for a transaction whose end is not known: it
+ * still locks its rows, or it is over.
+ */
+export async function heldStill(pool: Pool, holder: Holder, chunks: readonly number[]): Promise<Map<number, number>> {
+  const rows = await pool.query<{ id: number; claimed_to: number }>(
+    `SELECT id, claimed_to FROM chunk
+     WHERE id = ANY($1::bigint[]) AND NOT settled AND holder_process = $2 AND holder_bind = $3 AND holder_fence = $4
+     ORDER BY id FOR UPDATE`,
+    [chunks, holder.process, holder.bind, holder.fence],
+  );
+  return new Map(rows.map((row) => [row.id, row.claimed_to]));
+}
+
+async function takeInside(
+  tx: Tx,
+  boss: PgBoss,
+  holder: Holder,
+  queue: string,
+  route: string,
+  lane: LaneName,
+  jobs: number,
+  room: number,
+): Promise<Taken[]> {
+  const db = bossTx(tx);
+  const fetched = (await boss.fetch<{ chunk: number }>(queue, { batchSize: jobs, includeMetadata: true, db })).sort(
+    byPlace,
+  );
+  if (fetched.length === 0) return [];
+  const byChunk = new Map(fetched.map((job) => [job.data.chunk, job]));
+  const rows = await tx.query<ChunkRow>(
+    `UPDATE chunk SET holder_process = $2, holder_bind = $3, holder_fence = $4, job = j.job
+     FROM unnest($1::bigint[], $5::uuid[]) AS j(id, job)
+     WHERE chunk.id = j.id AND NOT chunk.settled
+     RETURNING chunk.id, day, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, claimed_to, settled, not_before, chunk.priority, chunk.job`,
+    [[...byChunk.keys()], holder.process, holder.bind, holder.fence, [...byChunk.values()].map((job) => job.id)],
+  );
+  const rowOf = new Map(rows.map((row) => [row.id, row]));
+  const settled = fetched.filter((job) => !rowOf.has(job.data.chunk));
+  if (settled.length > 0) {
+    await boss.complete(
+      queue,
+      settled.map((job) => ({ id: job.id, retryCount: job.retryCount })),
+      {},
+      { db },
+    );
+  }
+  const taken: Taken[] = [];
+  const left: ChunkRow[] = [];
+  let held = 0;
+  for (const job of fetched) {
+    const row = rowOf.get(job.data.chunk);
+    if (row === undefined) continue;
+    if (held >= room) {
+      left.push(row);
+      continue;
+    }
+    held += row.deliveries - row.claimed_to;
+    taken.push({
+      firstDelivery: row.first_delivery,
+      deliveryIds: row.delivery_ids,
+      chunk: {
+        id: row.id,
+        day: row.day,
+        lane,
+        route,
+        queue,
+        job: { id: job.id, retryCount: job.retryCount },
+        attempt: row.attempt,
+        possibleDuplicate: row.possible_duplicate,
+        notBefore: row.not_before,
+        size: row.deliveries,
+        claimedTo: row.claimed_to,
+        waiting: [],
+        open: 0,
+        done: false,
+      },
+    });
+  }
+  if (left.length > 0) await leave(tx, boss, queue, left);
+  return taken;
 }
 
 /**

@@ -48,6 +48,8 @@ export interface SenderOptions {
   wire: Wire;
   journal: Journal<DispatchExtra>;
   claimWriter: ChainWriter;
+  /** `claimed_to` of those chunks that are still held here, as the database has it; null when the bind is lost. */
+  claimedTo: (chunks: readonly number[]) => Promise<ReadonlyMap<number, number> | null>;
   encoder: Encoder;
   receipts: ReceiptIndex;
   /** The next id for a release or a retry chunk; ids are taken ahead so that this never waits. */
@@ -329,23 +331,13 @@ export class Sender {
   }
 
   async #runClaim(wishes: { wish: ClaimWish; items: Item[]; chunk: HeldChunk }[]): Promise<void> {
-    let won: Set<number>;
-    try {
-      won = await writeClaims(
-        this.#o.claimWriter,
-        this.#o.holder,
-        wishes.map(({ wish }) => wish),
-        this.#o.clock.now(),
-      );
-    } catch (error) {
-      this.#o.onTrouble(error);
-      // It may have committed: these chunks are no longer ours to send from; a takeover under a new fence sorts them out.
-      won = new Set();
-    }
+    const moved = await this.#writeClaims(wishes.map(({ wish }) => wish));
     for (const { wish, items, chunk } of wishes) {
-      if (!won.has(chunk.id)) {
+      const claimedTo = moved.get(chunk.id);
+      if (claimedTo !== wish.to) {
         this.#undecided -= items.length;
-        this.#forget(chunk);
+        // Not claimed, and ours: the next claim takes it.
+        if (claimedTo !== wish.from) this.#forget(chunk);
         continue;
       }
       chunk.claimedTo = wish.to;
@@ -356,9 +348,23 @@ export class Sender {
         const usable = this.#o.encoder.prepare(item);
         if (!usable) this.#withdrawClaimed(item, FINAL.failed, 'not-encodable');
         else if (item.toSend.length === 0) this.#attemptOver(item);
+        // Stopped while the claim was on its way: nobody else would give it back.
+        else if (this.#state === 'stopped') this.#release(item, 'handed-back');
         else this.#ready[chunk.lane].push(item);
       }
       this.#o.onRoom(chunk.lane);
+    }
+  }
+
+  /** Up to where each chunk is claimed afterwards; one that is left out is no longer held here. */
+  async #writeClaims(wishes: readonly ClaimWish[]): Promise<ReadonlyMap<number, number>> {
+    try {
+      const won = await writeClaims(this.#o.claimWriter, this.#o.holder, wishes, this.#o.clock.now());
+      return new Map(wishes.filter(({ chunk }) => won.has(chunk)).map(({ chunk, to }) => [chunk, to]));
+    } catch (error) {
+      this.#o.onTrouble(error);
+      // It may have committed. What was claimed is sent; what was not is claimed again.
+      return (await this.#o.claimedTo(wishes.map(({ chunk }) => chunk))) ?? new Map();
     }
   }
 

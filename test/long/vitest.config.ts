@@ -10,5 +10,7 @@ export default defineConfig({
     testTimeout: 3_600_000,
     hookTimeout: 600_000,
     maxWorkers: 1,
+    // What a long test prints is its result.
+    disableConsoleIntercept: true,
   },
 });

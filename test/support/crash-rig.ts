@@ -1,0 +1,363 @@
+/**
+ * A real server process between proxies (crash-points.ts): PostgreSQL on one side, a simulated carrier and a producer on
+ * the others. It runs the main job in rounds, lets one fault strike in each, and says what came of it.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { createKey } from '../../src/access/index.ts';
+import { verify } from '../../src/audit/index.ts';
+import { FACT_TABLES } from '../../src/facts.ts';
+import { databaseUrl } from '../../src/platform/index.ts';
+import { FINAL } from '../../src/records/index.ts';
+import { type LoggedSubmit, readSubmitLog, type Simulator, startSimulator } from '../../src/simulator/index.ts';
+import { decodeCorrelation } from '../../src/smpp/index.ts';
+import { CrashPoints, type CrashProxy, httpProxy, type Reached, smppProxy, sqlProxy } from './crash-points.ts';
+import { testDatabase } from './database.ts';
+
+/** `kill`: kill -9 of the server, which is then started again. `backend`: the end of the statement's backend, or of all. */
+export type Strike = 'kill' | 'backend';
+
+/** Most deliveries whose fate is open after a crash. */
+export const K = 20;
+const LISTED = 30;
+const roundTimeoutMs = 30_000;
+const upkeepMs = 2_500;
+
+export interface Round {
+  /** Null when nothing was armed, or when it never fired. */
+  fired: Reached | null;
+  /** From the strike to the first submit_sm after it; null when nothing was left to send. */
+  recoveredMs: number | null;
+  /** Deliveries of which the carrier got a second copy. */
+  copies: number;
+  /** All that is not as it must be. */
+  faults: string[];
+}
+
+export class CrashRig {
+  readonly points = new CrashPoints();
+  readonly #folder: string;
+  readonly #database: Awaited<ReturnType<typeof testDatabase>>;
+  readonly #simulator: Simulator;
+  readonly #proxies: CrashProxy[] = [];
+  #producer = '';
+  #key = '';
+  #url = '';
+  #server: { child: ChildProcess; port: number } | null = null;
+  /** Deliveries of earlier rounds. */
+  readonly #past = new Set<number>();
+  #round = 0;
+
+  private constructor(folder: string, database: Awaited<ReturnType<typeof testDatabase>>, simulator: Simulator) {
+    this.#folder = folder;
+    this.#database = database;
+    this.#simulator = simulator;
+  }
+
+  static async open(): Promise<CrashRig> {
+    const folder = await mkdtemp(join(tmpdir(), 'tocsin-crash-'));
+    const database = await testDatabase();
+    const simulator = await startSimulator({
+      accounts: [{ systemId: 'a', password: 'demo', receipts: { delayMs: 20, redeliverAfterMs: 500 } }],
+      correlationTlv: 0x1400,
+      log: join(folder, 'log.jsonl'),
+    });
+    const rig = new CrashRig(folder, database, simulator);
+    try {
+      await rig.#prepare();
+      return rig;
+    } catch (error) {
+      await rig.close();
+      throw error;
+    }
+  }
+
+  async dump(): Promise<string> {
+    const q = (t: string) => this.#database.database.pools.reader.query(t);
+    const out: unknown[] = [];
+    out.push(
+      await q(
+        `select d.id, d.chunk, d.lane, d.alert from delivery d left join final_state f on f.delivery=d.id where f.delivery is null`,
+      ),
+    );
+    out.push(
+      await q(
+        `select * from chunk where id in (select d.chunk from delivery d left join final_state f on f.delivery=d.id where f.delivery is null)`,
+      ),
+    );
+    out.push(
+      await q(
+        `select * from claim where chunk in (select d.chunk from delivery d left join final_state f on f.delivery=d.id where f.delivery is null)`,
+      ),
+    );
+    out.push(
+      await q(
+        `select * from submission where delivery in (select d.id from delivery d left join final_state f on f.delivery=d.id where f.delivery is null)`,
+      ),
+    );
+    out.push(
+      await q(
+        `select id, name, state, data, created_on, started_on, start_after, expire_seconds, retry_count from pgboss.job where state < 'completed'`,
+      ),
+    );
+    out.push(await q(`select now()`));
+    return JSON.stringify(out, null, 1);
+  }
+
+  async close(): Promise<void> {
+    if (this.#server !== null) await end(this.#server.child, 'SIGTERM');
+    for (const proxy of this.#proxies) await proxy.close();
+    await this.#simulator.stop();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  /**
+   * One round: an emergency broadcast to the list, a secret one-time password and a bulk alert to new recipients, all
+   * posted until they are answered, all waited for until they are final, and both sides compared. With `arm`, the fault
+   * strikes when that point is reached.
+   */
+  async round(arm?: { point: string; strike: Strike }): Promise<Round> {
+    const faults: string[] = [];
+    const round = ++this.#round;
+    let fired: Reached | null = null;
+    let struckAt = 0;
+    let restarted: Promise<void> = Promise.resolve();
+    const received = () => this.#simulator.stats().accounts[0]?.received ?? 0;
+    let receivedAtStrike = 0;
+    if (arm !== undefined) {
+      this.points.arm(arm.point, (reached) => {
+        fired = reached;
+        struckAt = performance.now();
+        receivedAtStrike = received();
+        restarted = arm.strike === 'kill' ? this.#restart() : this.#terminate(reached.backendPid);
+        // With its backend gone a statement or its answer is lost; the other sockets have lost nothing.
+        return arm.strike === 'kill' || reached.backendPid !== null;
+      });
+    }
+    const alerts = await this.#post(round);
+    let recoveredMs: number | null = null;
+    const until = performance.now() + roundTimeoutMs;
+    let open = Number.POSITIVE_INFINITY;
+    while (open > 0 && performance.now() < until) {
+      await sleep(20);
+      if (fired !== null && recoveredMs === null && received() > receivedAtStrike) {
+        recoveredMs = Math.round(performance.now() - struckAt);
+      }
+      open = await this.#open(alerts);
+    }
+    // A point of the upkeep comes by its own clock, not by that of the alerts.
+    const patience = performance.now() + upkeepMs;
+    while (arm !== undefined && fired === null && performance.now() < patience) await sleep(20);
+    this.points.disarm();
+    await restarted;
+    if (open > 0) faults.push(`${open} deliveries are not final`);
+    if (recoveredMs !== null && recoveredMs > 10_000) faults.push(`on the wire again only after ${recoveredMs} ms`);
+    const copies = await this.#compare(alerts, faults);
+    const report = await verify(this.#database.database, FACT_TABLES);
+    if (!report.verified) faults.push(`the chain does not verify: ${JSON.stringify(report.disagreements.slice(0, 3))}`);
+    return { fired, recoveredMs, copies, faults };
+  }
+
+  /** Ends every backend of the server's, and waits for the server to be ready again. */
+  async #terminate(pid: number | null): Promise<void> {
+    if (pid === null) {
+      await this.#database.terminateBackends('tocsin ');
+      return;
+    }
+    await this.#database.asSuperuser((session) => session.query('SELECT pg_terminate_backend($1)', [pid]));
+  }
+
+  async #restart(): Promise<void> {
+    const gone = this.#server;
+    this.#server = null;
+    if (gone !== null && (await end(gone.child, 'SIGKILL')) !== 'SIGKILL')
+      throw new Error('the server was gone before');
+    await this.#start();
+  }
+
+  async #prepare(): Promise<void> {
+    const [host] = this.#database.target.hosts;
+    const sql = await sqlProxy(this.points, host);
+    const smpp = await smppProxy(this.points, { port: this.#simulator.port });
+    const http = await httpProxy(this.points, () => ({ port: this.#server?.port ?? 1 }));
+    this.#proxies.push(sql, smpp, http);
+    this.#url = databaseUrl({ ...this.#database.target, hosts: [{ host: '127.0.0.1', port: sql.port }] });
+    this.#producer = `http://127.0.0.1:${http.port}`;
+    const policies = join(this.#folder, 'policies');
+    await mkdir(policies);
+    await writeFile(join(policies, 'lanes.yaml'), await readFile('policies/lanes.yaml'));
+    await writeFile(
+      join(policies, 'routing.yaml'),
+      "routes:\n  - name: default\n    prefixes: ['+']\n    binds: [a]\n",
+    );
+    await writeFile(
+      join(policies, 'carriers.yaml'),
+      `carriers:\n  a:\n    host: 127.0.0.1\n    port: ${smpp.port}\n    systemId: a\n    password: { env: PW }\n` +
+        `    tps: 700\n    window: 10\n    claimLimit: ${K}\n    correlationTlv: 0x1400\n    defaultSender: Tocsin\n` +
+        '    reconnectFirst: PT0.1S\n    responseTimeout: PT2S\n',
+    );
+    await this.#start();
+    await this.#join('O');
+  }
+
+  /** Starts the server anew, and goes on as another organisation: what is read or made once comes again. */
+  async renew(): Promise<void> {
+    await this.#restart();
+    await this.#join(`O${this.#round}`);
+  }
+
+  async #join(organisation: string): Promise<void> {
+    this.#key = await createKey(this.#database.database, {
+      organisation,
+      producer: 'p',
+      lanes: ['emergency', 'security', 'bulk'],
+      scopes: ['alerts:write', 'lists:write'],
+    });
+    const put = await fetch(`${this.#producer}/v1/lists/l/import`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${this.#key}`, 'content-type': 'text/csv' },
+      body: `msisdn\n${Array.from({ length: LISTED }, (_, index) => `+120155501${String(index).padStart(2, '0')}`).join('\n')}\n`,
+    });
+    if (put.status !== 200) throw new Error(`the list was answered ${put.status}: ${await put.text()}`);
+  }
+
+  async #start(): Promise<void> {
+    const child = fork(fileURLToPath(new URL('../../src/main.ts', import.meta.url)), ['serve'], {
+      execArgv: [],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      env: {
+        ...process.env,
+        NODE_ENV: 'test',
+        DATABASE_URL: this.#url,
+        PORT: '0',
+        TOCSIN_HOME: join(this.#folder, 'home'),
+        TOCSIN_KEYRING: join(this.#folder, 'keyring'),
+        TOCSIN_POLICIES: join(this.#folder, 'policies'),
+        PW: 'demo',
+        LOG_LEVEL: 'fatal',
+      },
+    });
+    const ready = await new Promise<{ url: string }>((resolve, reject) => {
+      child.once('message', (message) => resolve(message as { url: string }));
+      child.once('exit', (code) => reject(new Error(`the server ended with ${code}`)));
+    });
+    this.#server = { child, port: Number(new URL(ready.url).port) };
+  }
+
+  /** Posts the round's alerts at once, each again and again under one Idempotency-Key until it is accepted. */
+  #post(round: number): Promise<string[]> {
+    const fresh = (index: number): string => {
+      const n = round * 3 + index;
+      return `+1${202 + Math.floor(n / 100)}55501${String(n % 100).padStart(2, '0')}`;
+    };
+    return Promise.all([
+      this.#postOne(`emergency-${round}`, {
+        lane: 'emergency',
+        content: {
+          text: `Flood warning: leave the river bank now and go to higher ground. ${'Do not wait. '.repeat(8)}`,
+        },
+        target: { lists: ['l'] },
+      }),
+      this.#postOne(`security-${round}`, {
+        lane: 'security',
+        secret: true,
+        content: { text: `Your code is ${100_000 + round}` },
+        target: { recipients: [{ msisdn: fresh(0) }] },
+      }),
+      this.#postOne(`bulk-${round}`, {
+        lane: 'bulk',
+        content: { text: 'Our branch opens at nine.' },
+        target: { recipients: [{ msisdn: fresh(1) }, { msisdn: fresh(2) }] },
+      }),
+    ]);
+  }
+
+  async #postOne(key: string, alert: object): Promise<string> {
+    const until = performance.now() + roundTimeoutMs;
+    for (;;) {
+      const answer = await fetch(`${this.#producer}/v1/alerts`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${this.#key}`,
+          'content-type': 'application/json',
+          'idempotency-key': key,
+          connection: 'close',
+        },
+        body: JSON.stringify(alert),
+        signal: AbortSignal.timeout(5_000),
+      }).then(
+        async (response) => ({ status: response.status, body: (await response.json()) as { id: string } }),
+        () => null,
+      );
+      if (answer?.status === 202) return answer.body.id;
+      if (answer !== null && answer.status < 500 && answer.status !== 409) {
+        throw new Error(`${key} was answered ${answer.status}: ${JSON.stringify(answer.body)}`);
+      }
+      if (performance.now() > until) throw new Error(`${key} was not accepted: ${JSON.stringify(answer)}`);
+      await sleep(50);
+    }
+  }
+
+  /** Deliveries of these alerts without a final state, those counted that are not made yet. */
+  async #open(alerts: readonly string[]): Promise<number> {
+    const [row] = await this.#database.database.pools.reader.query<{ n: number }>(
+      `SELECT count(*) AS n FROM delivery d JOIN final_state f ON f.day = d.day AND f.delivery = d.id
+       WHERE d.alert = ANY($1::uuid[])`,
+      [alerts],
+    );
+    return LISTED + 3 - (row?.n ?? 0);
+  }
+
+  /** Compares what the carrier got in this round with the records. Returns the deliveries that it got twice. */
+  async #compare(alerts: readonly string[], faults: string[]): Promise<number> {
+    const { reader } = this.#database.database.pools;
+    const deliveries = await reader.query<{ id: number; state: number; lane: string; marked: boolean }>(
+      `SELECT d.id, f.state, l.name AS lane,
+         EXISTS (SELECT FROM submission s WHERE s.day = d.day AND s.delivery = d.id AND s.possible_duplicate) AS marked
+       FROM delivery d JOIN lane l ON l.id = d.lane LEFT JOIN final_state f ON f.day = d.day AND f.delivery = d.id
+       WHERE d.alert = ANY($1::uuid[])`,
+      [alerts],
+    );
+    await this.#simulator.flush();
+    const got = new Map<number, LoggedSubmit[]>();
+    for await (const line of readSubmitLog(join(this.#folder, 'log.jsonl'))) {
+      const hex = line.tlvs.find(({ tag }) => tag === 0x1400)?.hex ?? '';
+      const correlation = decodeCorrelation(Buffer.from(hex, 'hex'));
+      if (correlation === null) faults.push('a submit_sm without its correlation');
+      else if (!this.#past.has(correlation.delivery)) {
+        got.set(correlation.delivery, [...(got.get(correlation.delivery) ?? []), line]);
+      }
+    }
+    const known = new Set(deliveries.map(({ id }) => id));
+    for (const id of got.keys())
+      if (!known.has(id)) faults.push(`the carrier got delivery ${id}, which is of no alert`);
+    let copies = 0;
+    for (const { id, state, lane, marked } of deliveries) {
+      const parts = (got.get(id) ?? []).map(({ short_message }) => short_message);
+      const twice = new Set(parts).size < parts.length;
+      if (twice) copies++;
+      if (twice && !marked) faults.push(`delivery ${id} went out twice and is not marked`);
+      // After one crash only a lane that holds what is in doubt may leave a delivery unknown; all else arrives.
+      const held = lane === 'bulk' && state === FINAL.unknown;
+      if (twice && lane === 'bulk') faults.push(`delivery ${id} went out twice, in a lane that holds what is in doubt`);
+      if (state !== FINAL.delivered && !held) faults.push(`delivery ${id} of ${lane} ended in state ${state}`);
+      if (parts.length === 0 && !held) faults.push(`delivery ${id} of ${lane} was never sent`);
+    }
+    if (copies > K) faults.push(`${copies} second copies, more than K = ${K}`);
+    for (const id of known) this.#past.add(id);
+    return copies;
+  }
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<NodeJS.Signals | number | null> {
+  if (child.exitCode !== null || child.signalCode !== null) return child.signalCode ?? child.exitCode;
+  const gone = new Promise<NodeJS.Signals | number | null>((resolve) =>
+    child.once('exit', (code, by) => resolve(by ?? code)),
+  );
+  child.kill(signal);
+  return await gone;
+}
