@@ -23,7 +23,6 @@ test('a crash at any point from POST to the final state loses nothing, and marks
           if (tries > 0) await rig.renew();
           const round = await rig.round({ point, strike });
           if (round.fired !== null) fired[strike].add(point);
-          if (round.faults.length > 0) console.log(await rig.dump());
           for (const fault of round.faults) faults.push(`${strike} at ${point}: ${fault}`);
           const came = round.fired === null ? 'not reached' : 'fired';
           const again =

@@ -34,6 +34,8 @@ export interface Round {
   recoveredMs: number | null;
   /** Deliveries of which the carrier got a second copy. */
   copies: number;
+  /** deliver_sm that the carrier sent again. */
+  redelivered: number;
   /** All that is not as it must be. */
   faults: string[];
 }
@@ -76,38 +78,6 @@ export class CrashRig {
     }
   }
 
-  async dump(): Promise<string> {
-    const q = (t: string) => this.#database.database.pools.reader.query(t);
-    const out: unknown[] = [];
-    out.push(
-      await q(
-        `select d.id, d.chunk, d.lane, d.alert from delivery d left join final_state f on f.delivery=d.id where f.delivery is null`,
-      ),
-    );
-    out.push(
-      await q(
-        `select * from chunk where id in (select d.chunk from delivery d left join final_state f on f.delivery=d.id where f.delivery is null)`,
-      ),
-    );
-    out.push(
-      await q(
-        `select * from claim where chunk in (select d.chunk from delivery d left join final_state f on f.delivery=d.id where f.delivery is null)`,
-      ),
-    );
-    out.push(
-      await q(
-        `select * from submission where delivery in (select d.id from delivery d left join final_state f on f.delivery=d.id where f.delivery is null)`,
-      ),
-    );
-    out.push(
-      await q(
-        `select id, name, state, data, created_on, started_on, start_after, expire_seconds, retry_count from pgboss.job where state < 'completed'`,
-      ),
-    );
-    out.push(await q(`select now()`));
-    return JSON.stringify(out, null, 1);
-  }
-
   async close(): Promise<void> {
     if (this.#server !== null) await end(this.#server.child, 'SIGTERM');
     for (const proxy of this.#proxies) await proxy.close();
@@ -126,6 +96,8 @@ export class CrashRig {
     let fired: Reached | null = null;
     let struckAt = 0;
     let restarted: Promise<void> = Promise.resolve();
+    const redelivered = () => this.#simulator.stats().accounts[0]?.receipts.redelivered ?? 0;
+    const redeliveredBefore = redelivered();
     const received = () => this.#simulator.stats().accounts[0]?.received ?? 0;
     let receivedAtStrike = 0;
     if (arm !== undefined) {
@@ -159,7 +131,7 @@ export class CrashRig {
     const copies = await this.#compare(alerts, faults);
     const report = await verify(this.#database.database, FACT_TABLES);
     if (!report.verified) faults.push(`the chain does not verify: ${JSON.stringify(report.disagreements.slice(0, 3))}`);
-    return { fired, recoveredMs, copies, faults };
+    return { fired, recoveredMs, copies, redelivered: redelivered() - redeliveredBefore, faults };
   }
 
   /** Ends every backend of the server's, and waits for the server to be ready again. */

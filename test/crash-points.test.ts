@@ -1,0 +1,53 @@
+/**
+ * The short form of crash-points.long.test.ts: where a crash hurts most. Which statements there are is read off one
+ * undisturbed round; a name that fits none of them fails the test.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { CrashRig, K, type Strike } from './support/crash-rig.ts';
+
+let rig: CrashRig;
+beforeAll(async () => {
+  rig = await CrashRig.open();
+  rig.points.passed.clear();
+  expect((await rig.round()).faults).toEqual([]);
+});
+afterAll(() => rig?.close());
+
+const points: [Strike, string, RegExp][] = [
+  ['kill', 'an alert is stored and its producer not told', /^sql intake: commit .* — after$/],
+  ['kill', 'a page of a broadcast is stored and nobody knows', /^sql fanout: commit .* — after$/],
+  [
+    'kill',
+    'a claim is durable and nothing of it is sent',
+    /^sql dispatch: commit after insert chain_entry .* — after$/,
+  ],
+  ['kill', 'a submit_sm is on the wire and unanswered', /^smpp ESME submit_sm — after$/],
+  ['kill', 'a submit_sm_resp is on its way', /^smpp SMSC submit_sm_resp — before$/],
+  ['kill', 'a deliver_sm came and is not answered', /^smpp SMSC deliver_sm — after$/],
+  ['kill', 'a receipt is durable and its deliver_sm_resp is not sent', /^smpp ESME deliver_sm_resp — before$/],
+  ['backend', 'the answer to the COMMIT of an alert is lost', /^sql intake: commit .* — after$/],
+  [
+    'backend',
+    'the answer to the COMMIT of taken chunks is lost',
+    /^sql dispatch: commit after update chunk .* — after$/,
+  ],
+  ['backend', 'chunks are taken and their texts can not be read', /^sql dispatch: select body .* — before$/],
+  ['backend', 'a claim never reaches the server', /^sql dispatch: commit after insert chain_entry .* — before$/],
+  [
+    'backend',
+    'the answer to the COMMIT of a claim is lost',
+    /^sql dispatch: commit after insert chain_entry .* — after$/,
+  ],
+  ['backend', 'facts never reach the server', /^sql journal: commit .* — before$/],
+  ['backend', 'the answer to the COMMIT of facts is lost', /^sql journal: commit .* — after$/],
+];
+
+test.for(points)('%s: %s', { timeout: 90_000 }, async ([strike, , name]) => {
+  const matching = [...rig.points.passed.keys()].filter((point) => name.test(point));
+  expect(matching, `a point like ${name}`).not.toEqual([]);
+  const { fired, faults, copies, redelivered } = await rig.round({ point: matching[0] as string, strike });
+  expect(fired?.point).toBe(matching[0]);
+  expect(faults).toEqual([]);
+  expect(copies).toBeLessThanOrEqual(K);
+  if (strike === 'kill' && /deliver_sm/.test(name.source)) expect(redelivered).toBeGreaterThan(0);
+});
