@@ -24,7 +24,10 @@ export async function smppPackageBaseline(messages: number): Promise<number> {
   });
 }
 
-/** One delivery, submission and receipt row per message with the indexes that auditors need, durable, two connections. */
+/**
+ * The least ledger that says who was sent what, when, and what became of it: a delivery, a submission and a receipt row
+ * per message, partitioned, with the indexes that auditors need, durable, two connections and nothing else on the machine.
+ */
 export async function ledgerBaseline(home: string, messages: number): Promise<number> {
   const server = await startEmbedded({ home, log: { info: () => {}, warn: () => {} } });
   try {
@@ -34,38 +37,61 @@ export async function ledgerBaseline(home: string, messages: number): Promise<nu
         statementTimeoutMs: 60_000,
         searchPath: 'public',
       });
-    const [one, two] = await Promise.all([open(), open()]);
-    await one.exec(`
+    const sessions = await Promise.all([open(), open()]);
+    await sessions[0].exec(`
       create table subscriber (id bigint primary key, msisdn bigint not null);
-      insert into subscriber select i, 447700900000 + i from generate_series(1, ${messages}) i;
-      create table delivery (id bigint not null, at bigint not null, alert uuid not null, msisdn bigint not null, lane smallint not null, chunk bigint not null);
-      create index on delivery (id); create index on delivery (msisdn, id);
-      create table submission (delivery bigint not null, segment smallint not null, status int not null, message_id text collate "C", sent_at bigint not null);
-      create index on submission (delivery); create index on submission (message_id);
-      create table receipt (delivery bigint not null, segment smallint not null, state smallint not null, received_at bigint not null);
+      insert into subscriber select i, 447700900000 + (i::bigint * 7919) % 10000000 from generate_series(1, ${messages}) i;
+      create table delivery (id bigint generated always as identity, at bigint not null, alert uuid not null,
+        subscriber bigint, msisdn bigint not null, lane smallint not null, route smallint not null, chunk bigint not null)
+        partition by range (id);
+      create table delivery_1 partition of delivery for values from (0) to (100000000);
+      create index on delivery (id);
+      create index on delivery (msisdn, id);
+      create table submission (delivery bigint not null, segment smallint not null, attempt smallint not null,
+        bind smallint not null, status int not null, message_id text collate "C", sent_at bigint not null,
+        answered_at bigint not null) partition by range (delivery);
+      create table submission_1 partition of submission for values from (0) to (100000000);
+      create index on submission (delivery);
+      create index on submission (bind, message_id);
+      create table receipt (delivery bigint not null, segment smallint not null, state smallint not null, err int,
+        received_at bigint not null, bind smallint not null, message_id text collate "C" not null)
+        partition by range (delivery);
+      create table receipt_1 partition of receipt for values from (0) to (100000000);
       create index on receipt (delivery);`);
-    const batch = 2_000;
     const from = performance.now();
-    let next = 0;
-    const work = async (session: Session): Promise<void> => {
-      while (next < messages) {
-        const first = next;
-        next += batch;
-        const ids = Array.from({ length: batch }, (_, index) => first + index + 1);
-        await session.query(
-          `insert into delivery select id, 1, '0190b6f0-0000-7000-8000-000000000000', msisdn, 3, $1 from subscriber where id > $1 and id <= $1 + ${batch}`,
-          [first],
-        );
-        await session.query(
-          `insert into submission select d, 1, 0, m, 1 from unnest($1::bigint[], $2::text[]) as u(d, m)`,
-          [ids, ids.map((id) => (id + 0x1000_0000).toString(16))],
-        );
-        await session.query(`insert into receipt select d, 1, 2, 1 from unnest($1::bigint[]) as u(d)`, [ids]);
-      }
+    const inBatches = async (size: number, write: (session: Session, first: number) => Promise<unknown>) => {
+      let next = 0;
+      const work = async (session: Session): Promise<void> => {
+        for (let first = next; first < messages; first = next) {
+          next += size;
+          await write(session, first);
+        }
+      };
+      await Promise.all(sessions.map(work));
     };
-    await Promise.all([work(one), work(two)]);
+    await inBatches(5_000, (session, first) =>
+      session.query(
+        `insert into delivery (at, alert, subscriber, msisdn, lane, route, chunk)
+         select 1, '0190b6f0-0000-7000-8000-000000000000', id, msisdn, 3, 1, $1 from subscriber
+         where id > $1 and id <= $1 + 5000`,
+        [first],
+      ),
+    );
+    const batch = 2_000;
+    await inBatches(batch, async (session, first) => {
+      const ids = Array.from({ length: Math.min(batch, messages - first) }, (_, index) => first + index + 1);
+      const messageIds = ids.map((id) => (id + 0x1000_0000).toString(16));
+      await session.query(
+        `insert into submission select d, 1, 1, 1, 0, m, d, d + 9 from unnest($1::bigint[], $2::text[]) as u(d, m)`,
+        [ids, messageIds],
+      );
+      await session.query(
+        `insert into receipt select d, 1, 2, 0, d, 1, m from unnest($1::bigint[], $2::text[]) as u(d, m)`,
+        [ids, messageIds],
+      );
+    });
     const perSecond = Math.round(messages / ((performance.now() - from) / 1_000));
-    await Promise.all([one.close(), two.close()]);
+    await Promise.all(sessions.map((session) => session.close()));
     return perSecond;
   } finally {
     await server.destroy();

@@ -22,6 +22,8 @@ export type Strike = (reached: Reached) => boolean;
 export class CrashPoints {
   /** Every point passed so far and how often, in the order of the first time. */
   readonly passed = new Map<string, number>();
+  /** Backends that the server is connected to. */
+  readonly backends = new Set<number>();
   #armed: { point: string; strike: Strike } | null = null;
 
   /** `strike` is called the next time that `point` is reached, once. */
@@ -163,7 +165,12 @@ export function sqlProxy(points: CrashPoints, target: { host: string; port: numb
       },
       down(chunk, socket) {
         for (const frame of answers(chunk)) {
-          if (frame[0] === from.keyData) pid = frame.readUInt32BE(5);
+          if (frame[0] === from.keyData) {
+            const backend = frame.readUInt32BE(5);
+            pid = backend;
+            points.backends.add(backend);
+            socket.once('close', () => points.backends.delete(backend));
+          }
           const done = frame[0] === from.complete || frame[0] === from.empty;
           if (done && !held) {
             const point = open.shift();

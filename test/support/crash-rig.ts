@@ -134,13 +134,12 @@ export class CrashRig {
     return { fired, recoveredMs, copies, redelivered: redelivered() - redeliveredBefore, faults };
   }
 
-  /** Ends every backend of the server's, and waits for the server to be ready again. */
+  /** Ends that backend, or all that the server has. */
   async #terminate(pid: number | null): Promise<void> {
-    if (pid === null) {
-      await this.#database.terminateBackends('tocsin ');
-      return;
-    }
-    await this.#database.asSuperuser((session) => session.query('SELECT pg_terminate_backend($1)', [pid]));
+    const pids = pid === null ? [...this.points.backends] : [pid];
+    await this.#database.asSuperuser((session) =>
+      session.query('SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid', [pids]),
+    );
   }
 
   async #restart(): Promise<void> {

@@ -24,7 +24,7 @@ async function sweep(): Promise<void> {
       (server) => server.destroy(),
       () => undefined,
     );
-    await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
@@ -44,7 +44,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   let server: EmbeddedServer | undefined;
   const teardown = async (): Promise<void> => {
     await server?.destroy();
-    await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
     server = await startEmbedded({
