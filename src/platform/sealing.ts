@@ -286,6 +286,12 @@ function decrypt(key: KeyObject, sealed: Buffer, name: string): Buffer {
   return Buffer.concat([decipher.update(sealed.subarray(1 + nonceLength, -tagLength)), decipher.final()]);
 }
 
+/** The hourly key of a secret text: its name, and from when on it is shredded. */
+export function hourlyKeyOf(expiresAt: EpochMs): { keyRef: string; shreddedFrom: EpochMs } {
+  const hour = hourOf(expiresAt);
+  return { keyRef: `epoch:${hour}`, shreddedFrom: shredAt(hour) };
+}
+
 const shredAt = (hour: string): EpochMs => Date.parse(`${hour}:00:00Z`) + hourMs + shredGraceMs;
 const hourOf = (ms: EpochMs): string => new Date(ms).toISOString().slice(0, 13);
 const monthOf = (ms: EpochMs): string => new Date(ms).toISOString().slice(0, 7);
