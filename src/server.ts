@@ -27,6 +27,7 @@ import {
   Vault,
 } from './platform/index.ts';
 import { type LaneName, loadPolicies, Names, type Policies } from './policy/index.ts';
+import { recordPolicies } from './policy-load.ts';
 import { DeliveryReader } from './records/index.ts';
 import { textSource } from './texts.ts';
 
@@ -107,6 +108,7 @@ async function open(
   // Ids are taken while transactions of other pools are open. No session of the readers' is held over a wait.
   const ids = new IdAllocator(pools.reader);
   const acts = await chain('acts');
+  await recordPolicies({ writer: acts, clock, process: row.id, policies });
   const keys = await KeyCache.open({ database });
   shutdown.add('keys', 60, () => keys.close());
   const recipients = new Recipients({ pool: pools.reader, writer: await chain('recipients'), ids });
