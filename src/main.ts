@@ -120,6 +120,14 @@ keys
     });
   });
 keys
+  .command('list')
+  .description('all keys, revoked ones too; never their secrets')
+  .action(async () => {
+    const { keyTable } = await import('./key-table.ts');
+    const { listKeys } = await import('./access/index.ts');
+    await withDatabase(async (database) => console.log(keyTable(await listKeys(database))));
+  });
+keys
   .command('revoke <prefix>')
   .description('end a key; it is refused everywhere within a second')
   .action(async (prefix: string) => {

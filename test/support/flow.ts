@@ -3,7 +3,6 @@
  * between), keys made and revoked, lists, alerts of every kind, cancels, a carrier that throttles, and receipts that
  * another system on the same account asked for. Every kind of fact comes out of it, in more than one entry.
  */
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,6 +13,7 @@ import { createLog, readConfig } from '../../src/platform/index.ts';
 import { type RunningServer, startServer } from '../../src/server.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/index.ts';
 import { submitSm, TestingEsme } from '../../src/simulator/testing-esme.ts';
+import { type Ended, tocsin } from './cli.ts';
 import type { TestDatabase } from './database.ts';
 
 export interface Installation {
@@ -23,7 +23,7 @@ export interface Installation {
   readonly simulator: Simulator;
   start(): Promise<RunningServer>;
   /** Runs `tocsin <args>` as a process of its own. */
-  tocsin(args: readonly string[], env?: Record<string, string>): Promise<{ code: number; out: string; err: string }>;
+  tocsin(args: readonly string[], env?: Record<string, string>): Promise<Ended>;
   remove(): Promise<void>;
 }
 
@@ -58,13 +58,7 @@ export async function install(db: TestDatabase): Promise<Installation> {
     folder,
     simulator,
     start: () => startServer({ config: readConfig(env), env, log: createLog('error') }),
-    tocsin: (args, more = {}) =>
-      new Promise((resolve) => {
-        const whole = { PATH: process.env.PATH, HOME: process.env.HOME, ...env, ...more };
-        const child = execFile(process.execPath, ['src/main.ts', ...args], { env: whole }, (_, out, err) =>
-          resolve({ code: child.exitCode ?? -1, out, err }),
-        );
-      }),
+    tocsin: (args, more = {}) => tocsin(args, { ...env, ...more }),
     async remove() {
       await simulator.stop();
       await rm(folder, { recursive: true, force: true });
