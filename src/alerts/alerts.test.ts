@@ -17,6 +17,7 @@ import type { LaneName } from '../policy/index.ts';
 import { addProgress, FINAL, finalState, OUTCOME, submission } from '../records/index.ts';
 import { Intake, type IntakeLimits } from './intake.ts';
 import { Alerts } from './service.ts';
+import { sweepBodies } from './sweep-bodies.ts';
 import type { AlertRequest, SubmitResult } from './types.ts';
 import { timeOf } from './uuid.ts';
 import { verifyBodies } from './verify-bodies.ts';
@@ -739,6 +740,27 @@ describe('a text that is not there', () => {
     const expired = await post({ secret: true, validForMs: 60_000 }, rig.alerts);
     await tamper(remove, expired);
     expect(await found(expired)).toEqual([]);
+  });
+
+  test('because its key was shredded goes at the next sweep, in batches, and all still verifies', async () => {
+    const rig = await open({ clock: past });
+    const secret = { secret: true, validForMs: 60_000 };
+    const post = async (of: Rig, change: Parameters<typeof request>[0]) =>
+      accepted(await of.alerts.submit(principal(), request(change), null)).id;
+    const over = [];
+    for (let i = 0; i < 5; i++) over.push(await post(rig, { ...secret, to: [number(), number()] }));
+    const kept = [await post(rig, { validForMs: 60_000 }), await post(await open(), secret)];
+    const left = async (ids: readonly string[]): Promise<number> =>
+      (await query('select from alert a join body b on b.id = a.body where a.id = any($1::uuid[])', [ids])).length;
+    await sweepBodies(db.database.pools.control, world.clock.now() - 3 * 3_600_000, { batch: 2 });
+    expect(await left(over)).toBe(5);
+    expect(await sweepBodies(db.database.pools.control, world.clock.now(), { batch: 2, batches: 1 })).toBe(2);
+    // Several nodes at once are in nobody's way.
+    const sweeps = [1, 2, 3].map(() => sweepBodies(db.database.pools.control, world.clock.now(), { batch: 2 }));
+    expect((await Promise.all(sweeps)).reduce((sum, each) => sum + each)).toBeGreaterThanOrEqual(3);
+    expect([await left(over), await left(kept)]).toEqual([0, 2]);
+    for (const id of [...over, ...kept]) expect(await found(id)).toEqual([]);
+    await expectVerified();
   });
 
   test('but for its shredded key is right as long as that is the key of its hour', async () => {

@@ -24,6 +24,7 @@ export {
   hourlyKeyOf,
   KeyGone,
   knownMasterKey,
+  lastShredded,
   masterKey,
   masterKeyPath,
   type Sealed,

@@ -321,6 +321,9 @@ export function hourlyKeyOf(expiresAt: EpochMs): { keyRef: string; shreddedFrom:
   return { keyRef: `epoch:${hour}`, shreddedFrom: shredAt(hour) };
 }
 
+/** The name of the newest hourly key that is shredded by now; those of earlier hours come before it. */
+export const lastShredded = (now: EpochMs): string => `epoch:${hourOf(now - hourMs - shredGraceMs)}`;
+
 const shredAt = (hour: string): EpochMs => Date.parse(`${hour}:00:00Z`) + hourMs + shredGraceMs;
 const hourOf = (ms: EpochMs): string => new Date(ms).toISOString().slice(0, 13);
 const monthOf = (ms: EpochMs): string => new Date(ms).toISOString().slice(0, 7);
