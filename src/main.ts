@@ -13,10 +13,12 @@ import {
   TransactionFailed,
 } from './platform/index.ts';
 import { PolicyError, policyCheck } from './policy/index.ts';
+import { version } from './version.ts';
 
 /** Imports a command's rooms only when it runs, so that `--help` and `policy check` are quick. */
 const program = new Command('tocsin')
   .description('Emergency and banking alerts over SMPP, with priority and proof')
+  .version(version)
   .showHelpAfterError();
 
 program
