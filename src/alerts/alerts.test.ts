@@ -28,13 +28,14 @@ let db: TestDatabase;
 let world: World;
 let keyring: string;
 let vault: Vault;
+const masterKey = randomBytes(32);
 const ends: (() => Promise<unknown>)[] = [];
 
 beforeAll(async () => {
   db = await testDatabase();
   world = await openWorld(db.database, ROUTES);
   keyring = await mkdtemp(join(tmpdir(), 'tocsin-keyring-'));
-  vault = new Vault({ pool: db.database.pools.control, masterKey: randomBytes(32), keyring });
+  vault = new Vault({ pool: db.database.pools.control, masterKey, keyring });
   return async () => {
     await world.close();
     await rm(keyring, { recursive: true });
@@ -699,9 +700,9 @@ test('a text that was exchanged, by a whole sealed body even, no longer agrees w
 });
 
 describe('a text that is not there', () => {
-  const found = async (id: string): Promise<string[]> => {
+  const found = async (id: string, by = vault): Promise<string[]> => {
     const { disagreements } = await verify(db.database, [], {
-      checks: [verifyBodies(db.database.pools.reader, vault)],
+      checks: [verifyBodies(db.database.pools.reader, by)],
     });
     return disagreements.flatMap(({ detail = '' }) => (detail.includes(id) ? [detail.replace(/^.*: /, '')] : []));
   };
@@ -771,7 +772,10 @@ describe('a text that is not there', () => {
     ).id;
     const normal = accepted(await rig.alerts.submit(principal(), request(), null)).id;
     await vault.shred(world.clock.now());
-    expect(await found(id)).toEqual([]);
+    const elsewhere = new Vault({ pool: db.database.pools.control, masterKey, keyring: join(keyring, 'none') });
+    for (const by of [vault, elsewhere]) expect(await found(id, by)).toEqual([]);
+    expect(await found(later)).toEqual([]);
+    expect(await found(later, elsewhere)).toEqual([expect.stringContaining('not in the keyring')]);
     const rename = `update body set key_ref = 'epoch:2001-01-01T00' from alert a where a.id = $1::uuid and body.id = a.body`;
     for (const each of [id, later, normal]) {
       await tamper(rename, each);
