@@ -34,7 +34,8 @@ test('several nodes that start at once migrate an empty database once', async ()
     `select (select count(*) from migration where idx = 0) as first,
             (select count(*) from pg_inherits where inhparent = 'delivery'::regclass) as days,
             (select count(*) from pg_namespace where nspname = 'pgboss') as boss,
-            (select count(*) from pg_locks where locktype = 'advisory') as locks`,
+            (select count(*) from pg_locks l join pg_database d on d.oid = l.database
+             where l.locktype = 'advisory' and d.datname = current_database()) as locks`,
   );
   await session.close();
   expect(rows).toEqual([{ first: 1, days: 5, boss: 1, locks: 0 }]);

@@ -8,6 +8,7 @@ export const policyLoad = tocsin.table('policy_load', {
   at: bigint({ mode: 'number' }).notNull(),
   digest: bytea().notNull(),
   entry: bigint({ mode: 'number' }).notNull(),
+  file: text().notNull(),
 });
 
 const named = () => ({

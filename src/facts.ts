@@ -4,10 +4,12 @@ import { ALERT_TABLES } from './alerts/index.ts';
 import { AUDIENCE_TABLES } from './audience/index.ts';
 import { type AnyFactTable, chainWriter } from './audit/index.ts';
 import { FANOUT_TABLES } from './fanout/index.ts';
+import { POLICY_TABLES } from './policy-load.ts';
 import { RECORD_TABLES } from './records/index.ts';
 
 export const FACT_TABLES: readonly AnyFactTable[] = [
   chainWriter,
+  ...POLICY_TABLES,
   ...ACCESS_TABLES,
   ...AUDIENCE_TABLES,
   ...ALERT_TABLES,

@@ -2,6 +2,7 @@
 /** `tocsin <command>`. */
 import { Command } from 'commander';
 import {
+  type Config,
   ConfigError,
   createLog,
   databaseUrl,
@@ -12,10 +13,12 @@ import {
   TransactionFailed,
 } from './platform/index.ts';
 import { PolicyError, policyCheck } from './policy/index.ts';
+import { version } from './version.ts';
 
 /** Imports a command's rooms only when it runs, so that `--help` and `policy check` are quick. */
 const program = new Command('tocsin')
   .description('Emergency and banking alerts over SMPP, with priority and proof')
+  .version(version)
   .showHelpAfterError();
 
 program
@@ -119,6 +122,14 @@ keys
     });
   });
 keys
+  .command('list')
+  .description('all keys, revoked ones too; never their secrets')
+  .action(async () => {
+    const { keyTable } = await import('./key-table.ts');
+    const { listKeys } = await import('./access/index.ts');
+    await withDatabase(async (database) => console.log(keyTable(await listKeys(database))));
+  });
+keys
   .command('revoke <prefix>')
   .description('end a key; it is refused everywhere within a second')
   .action(async (prefix: string) => {
@@ -132,25 +143,21 @@ keys
 const audit = program.command('audit').description('the hash chain over facts and acts');
 audit
   .command('verify')
-  .description('walk every chain and every fact, and name what does not agree')
+  .description('walk every chain, every fact and every text, and name what does not agree')
   .action(async () => {
-    const { describe, verify } = await import('./audit/index.ts');
-    const { FACT_TABLES } = await import('./facts.ts');
-    await withDatabase(async (database) => {
-      const report = await verify(database, FACT_TABLES);
-      for (const disagreement of report.disagreements) console.log(describe(disagreement));
-      console.log(
-        `${report.chains} chains, ${report.entries} entries, ${report.facts} facts: ${report.verified ? 'all agree' : 'NOT verified'}`,
-      );
-      if (!report.verified) process.exitCode = 1;
+    const { auditVerify } = await import('./audit-verify.ts');
+    await withDatabase(async (database, config) => {
+      const { lines, verified } = await auditVerify(database, config);
+      for (const line of lines) console.log(line);
+      if (!verified) process.exitCode = 1;
     });
   });
 
 async function withDatabase(
-  work: (database: Awaited<ReturnType<typeof openDatabase>>) => Promise<void>,
+  work: (database: Awaited<ReturnType<typeof openDatabase>>, config: Config) => Promise<void>,
 ): Promise<void> {
   const { databaseTarget } = await import('./server.ts');
-  const config = readConfig(process.env);
+  const config = readConfig(process.env, { masterKey: 'if-set' });
   const log = createLog(config.logLevel === 'info' ? 'warn' : config.logLevel);
   const { target, stop } = await databaseTarget(config, log);
   try {
@@ -158,7 +165,7 @@ async function withDatabase(
     await migrate(target);
     const database = await openDatabase({ target }, log);
     try {
-      await work(database);
+      await work(database, config);
     } finally {
       await database.close();
     }

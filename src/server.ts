@@ -1,14 +1,15 @@
 /** One process of Tocsin: every room opened in order, and closed in reverse. */
-import { hostname } from 'node:os';
-import { makeDaysAhead, migrate } from '../db/migrate.ts';
+import { hostname, tmpdir } from 'node:os';
+import { makeDaysAhead, migrate, partitionDays } from '../db/migrate.ts';
 import { KeyCache } from './access/index.ts';
-import { Alerts, Intake } from './alerts/index.ts';
+import { Alerts, Intake, sweepBodies } from './alerts/index.ts';
 import { Lists, Recipients } from './audience/index.ts';
 import { ChainWriter } from './audit/index.ts';
 import { Backlog, connectCarrier, Dispatch, type Sent } from './dispatch/index.ts';
 import { EmergencyGate, Fanout } from './fanout/index.ts';
-import { createApp, startServer as startHttp } from './http/index.ts';
+import { createApp, startServer as startHttp, sweepSpool } from './http/index.ts';
 import {
+  addDays,
   type Config,
   type ConnectionTarget,
   chance,
@@ -27,8 +28,10 @@ import {
   Vault,
 } from './platform/index.ts';
 import { type LaneName, loadPolicies, Names, type Policies } from './policy/index.ts';
+import { recordPolicies } from './policy-load.ts';
 import { DeliveryReader } from './records/index.ts';
 import { textSource } from './texts.ts';
+import { version } from './version.ts';
 
 export interface ServerOptions {
   config: Config;
@@ -49,6 +52,7 @@ export interface RunningServer {
 const DAY_CHECK_MS = 600_000;
 const SHRED_MS = 300_000;
 const SWEEP_MS = 60_000;
+const LEFTOVERS_MS = 600_000;
 
 /** The database of this configuration: the one named, or the embedded one. `stop` is the last step of a shutdown. */
 export async function databaseTarget(
@@ -107,6 +111,7 @@ async function open(
   // Ids are taken while transactions of other pools are open. No session of the readers' is held over a wait.
   const ids = new IdAllocator(pools.reader);
   const acts = await chain('acts');
+  await recordPolicies({ writer: acts, clock, process: row.id, policies });
   const keys = await KeyCache.open({ database });
   shutdown.add('keys', 60, () => keys.close());
   const recipients = new Recipients({ pool: pools.reader, writer: await chain('recipients'), ids });
@@ -171,16 +176,22 @@ async function open(
   shutdown.add('fan-out', 30, () => fanout.stop());
   shutdown.add('intake', 20, () => intake.drain());
   const metrics = createMetrics();
+  const spoolDir = tmpdir();
+  const every = (ms: number, what: string, chore: () => Promise<unknown>): NodeJS.Timeout =>
+    setInterval(() => void chore().catch((err: unknown) => log.error({ err }, what)), ms);
   const timers = [
-    setInterval(() => void makeDaysAhead(pools.control, utcDay(clock.now())), DAY_CHECK_MS),
-    setInterval(
-      () => void vault.shred(clock.now()).catch((err: unknown) => log.error({ err }, 'shredding keys')),
-      SHRED_MS,
-    ),
-    setInterval(
-      () => void alerts.sweep(pools.control).catch((err: unknown) => log.error({ err }, 'sweeping idempotency keys')),
-      SWEEP_MS,
-    ),
+    every(DAY_CHECK_MS, 'making partitions ahead', async () => {
+      const today = utcDay(clock.now());
+      const last = await makeDaysAhead(pools.control, today);
+      if (last < addDays(today, partitionDays.after)) log.error({ last }, 'days after this one have no partitions yet');
+    }),
+    every(SHRED_MS, 'shredding keys', async () => {
+      await vault.shred(clock.now());
+      await sweepBodies(pools.control, clock.now());
+    }),
+    every(SWEEP_MS, 'sweeping idempotency keys', () => alerts.sweep(pools.control)),
+    every(LEFTOVERS_MS, 'sweeping lists', () => lists.sweep()),
+    every(LEFTOVERS_MS, 'sweeping files of imports', async () => sweepSpool(spoolDir, clock.now())),
   ];
   shutdown.add('timers', 10, async () => timers.forEach(clearInterval));
   let draining = false;
@@ -201,7 +212,7 @@ async function open(
       },
       metrics: async () => ({ contentType: metrics.registry.contentType, body: await metrics.registry.metrics() }),
     },
-    { log, draining: () => draining },
+    { log, version, spoolDir, draining: () => draining },
   );
   const http = await startHttp(app, { host: config.host, port: config.port });
   shutdown.add('http', 10, async () => {

@@ -17,6 +17,7 @@ import type { LaneName } from '../policy/index.ts';
 import { addProgress, FINAL, finalState, OUTCOME, submission } from '../records/index.ts';
 import { Intake, type IntakeLimits } from './intake.ts';
 import { Alerts } from './service.ts';
+import { sweepBodies } from './sweep-bodies.ts';
 import type { AlertRequest, SubmitResult } from './types.ts';
 import { timeOf } from './uuid.ts';
 import { verifyBodies } from './verify-bodies.ts';
@@ -27,13 +28,14 @@ let db: TestDatabase;
 let world: World;
 let keyring: string;
 let vault: Vault;
+const masterKey = randomBytes(32);
 const ends: (() => Promise<unknown>)[] = [];
 
 beforeAll(async () => {
   db = await testDatabase();
   world = await openWorld(db.database, ROUTES);
   keyring = await mkdtemp(join(tmpdir(), 'tocsin-keyring-'));
-  vault = new Vault({ pool: db.database.pools.control, masterKey: randomBytes(32), keyring });
+  vault = new Vault({ pool: db.database.pools.control, masterKey, keyring });
   return async () => {
     await world.close();
     await rm(keyring, { recursive: true });
@@ -684,13 +686,100 @@ test('a text that was exchanged, by a whole sealed body even, no longer agrees w
   const other = accepted(
     await alerts.submit(principal(), request({ texts: [{ language: null, text: 'Stay.' }] }), null),
   );
-  const checks = [verifyBodies(db.database.pools.reader, vault)];
-  expect((await verify(db.database, FACT_TABLES, { checks })).disagreements).toEqual([]);
+  const found = async () => {
+    const report = await verify(db.database, FACT_TABLES, { checks: [verifyBodies(db.database.pools.reader, vault)] });
+    return report.disagreements.filter(({ detail }) => detail?.includes(id));
+  };
+  expect(await found()).toEqual([]);
   const swap = `update body set key_ref = o.key_ref, sealed = o.sealed
     from body o, alert a, alert_text t where a.id = $1::uuid and t.alert = $2::uuid and o.id = a.body and body.id = t.body`;
   await db.asSuperuser((session) => session.query(swap, [other.id, id]));
-  const { disagreements } = await verify(db.database, FACT_TABLES, { checks });
-  expect(disagreements).toMatchObject([
-    { kind: 'commitment', table: 'alert_text', detail: expect.stringContaining(`${id}/fr`) },
+  expect(await found()).toMatchObject([
+    { kind: 'commitment', table: 'alert_text', detail: expect.stringContaining(`${id}/fr: is another one`) },
   ]);
+});
+
+describe('a text that is not there', () => {
+  const found = async (id: string, by = vault): Promise<string[]> => {
+    const { disagreements } = await verify(db.database, [], {
+      checks: [verifyBodies(db.database.pools.reader, by)],
+    });
+    return disagreements.flatMap(({ detail = '' }) => (detail.includes(id) ? [detail.replace(/^.*: /, '')] : []));
+  };
+  const tamper = (sql: string, id: string) => db.asSuperuser((session) => session.query(sql, [id]));
+  /** The clocks of alerts are the database's: an hour that ended is one of an alert that was accepted in the past. */
+  const past: Clock = { now: () => world.clock.now() - 3 * 3_600_000, monotonic: () => world.clock.monotonic() };
+
+  test('is named, unless it was secret and has had its end', async () => {
+    const { alerts } = await open();
+    const post = async (change: Parameters<typeof request>[0], rig = alerts) =>
+      accepted(await rig.submit(principal(), request(change), null)).id;
+    const remove = 'delete from body using alert a where a.id = $1::uuid and body.id = a.body';
+
+    const normal = await post({});
+    await tamper(remove, normal);
+    expect(await found(normal)).toEqual(['is gone']);
+
+    const early = await post({ secret: true });
+    await tamper(remove, early);
+    expect(await found(early)).toEqual(['is gone']);
+
+    const ended = await post({ secret: true });
+    const [row] = await deliveriesOf(ended);
+    const final = { day: row!.day, delivery: row!.id, state: FINAL.delivered, cause: null, at: world.clock.now() };
+    const journal = await ChainWriter.open(db.database.pools.control, world.clock, world.process, 'journal');
+    await journal.append(async (tx, entry) => {
+      await tx.query('delete from body using delivery d where d.id = $1 and body.id = d.body', [row!.id]);
+      return {
+        value: undefined,
+        parts: (await insertFacts(tx, finalState, [final], entry, { onConflict: 'error' })).parts,
+      };
+    });
+    expect(await found(ended)).toEqual([]);
+
+    const rig = await open({ clock: past });
+    const expired = await post({ secret: true, validForMs: 60_000 }, rig.alerts);
+    await tamper(remove, expired);
+    expect(await found(expired)).toEqual([]);
+  });
+
+  test('because its key was shredded goes at the next sweep, in batches, and all still verifies', async () => {
+    const rig = await open({ clock: past });
+    const secret = { secret: true, validForMs: 60_000 };
+    const post = async (of: Rig, change: Parameters<typeof request>[0]) =>
+      accepted(await of.alerts.submit(principal(), request(change), null)).id;
+    const over = [];
+    for (let i = 0; i < 5; i++) over.push(await post(rig, { ...secret, to: [number(), number()] }));
+    const kept = [await post(rig, { validForMs: 60_000 }), await post(await open(), secret)];
+    const left = async (ids: readonly string[]): Promise<number> =>
+      (await query('select from alert a join body b on b.id = a.body where a.id = any($1::uuid[])', [ids])).length;
+    await sweepBodies(db.database.pools.control, world.clock.now() - 3 * 3_600_000, { batch: 2 });
+    expect(await left(over)).toBe(5);
+    expect(await sweepBodies(db.database.pools.control, world.clock.now(), { batch: 2, batches: 1 })).toBe(2);
+    // Several nodes at once are in nobody's way.
+    const sweeps = [1, 2, 3].map(() => sweepBodies(db.database.pools.control, world.clock.now(), { batch: 2 }));
+    expect((await Promise.all(sweeps)).reduce((sum, each) => sum + each)).toBeGreaterThanOrEqual(3);
+    expect([await left(over), await left(kept)]).toEqual([0, 2]);
+    for (const id of [...over, ...kept]) expect(await found(id)).toEqual([]);
+    await expectVerified();
+  });
+
+  test('but for its shredded key is right as long as that is the key of its hour', async () => {
+    const rig = await open({ clock: past });
+    const { id } = accepted(await rig.alerts.submit(principal(), request({ secret: true, validForMs: 60_000 }), null));
+    const later = accepted(
+      await (await open()).alerts.submit(principal(), request({ secret: true, validForMs: 60_000 }), null),
+    ).id;
+    const normal = accepted(await rig.alerts.submit(principal(), request(), null)).id;
+    await vault.shred(world.clock.now());
+    const elsewhere = new Vault({ pool: db.database.pools.control, masterKey, keyring: join(keyring, 'none') });
+    for (const by of [vault, elsewhere]) expect(await found(id, by)).toEqual([]);
+    expect(await found(later)).toEqual([]);
+    expect(await found(later, elsewhere)).toEqual([expect.stringContaining('not in the keyring')]);
+    const rename = `update body set key_ref = 'epoch:2001-01-01T00' from alert a where a.id = $1::uuid and body.id = a.body`;
+    for (const each of [id, later, normal]) {
+      await tamper(rename, each);
+      expect(await found(each)).toEqual(['has no key']);
+    }
+  });
 });

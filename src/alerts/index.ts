@@ -13,6 +13,7 @@ export { INTAKE_LIMITS, Intake, type IntakeLimits, type IntakeOptions } from './
 export type { Backlog } from './predict.ts';
 export { dayOf } from './reader.ts';
 export { Alerts, type AlertsOptions } from './service.ts';
+export { sweepBodies } from './sweep-bodies.ts';
 export { ALERT_TABLES } from './tables.ts';
 export * from './types.ts';
 export { verifyBodies } from './verify-bodies.ts';

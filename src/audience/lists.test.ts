@@ -248,3 +248,17 @@ test('what was replaced is swept when no alert can need it any more', async () =
   expect(await membersOf(organisation, 'city')).toEqual([number(1)]);
   expect(await lists.sweep()).toBe(0);
 });
+
+test('a sweep finds the one list that is over among many that are not', async () => {
+  const organisation = newOrganisation();
+  const plant = (from: number, count: number, at: number) =>
+    pool.query(
+      `insert into list (id, organisation, name, created_at)
+       select id, $1, '~replaced:' || $2::bigint || ':' || id, 0 from generate_series($3::bigint, $4::bigint) as id`,
+      [organisation, at, from, from + count - 1],
+    );
+  await plant(2_000_000_000, 150, clock.now());
+  await plant(2_000_001_000, 1, clock.now() - 36 * 86_400_000);
+  expect(await lists.sweep()).toBe(1);
+  expect(await pool.query('select 1 from list where id between 2000000000 and 2000001000')).toHaveLength(150);
+});

@@ -10,7 +10,7 @@ import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { ChainWriter } from '../audit/index.ts';
-import type { Clock, EpochMs, IdAllocator, Pool, Tx } from '../platform/index.ts';
+import type { Clock, IdAllocator, Pool, Tx } from '../platform/index.ts';
 import { CsvRefused, ERRORS_HEADER, errorLine, readMembers } from './csv.ts';
 import { type Recipients, recipientKey, writeLanguages } from './recipients.ts';
 import type { ImportOptions, ImportResult, ListMember, ListMode, ListService, ListView, RowError } from './types.ts';
@@ -137,10 +137,13 @@ export class Lists implements ListService {
    */
   async sweep(): Promise<number> {
     const now = this.#clock.now();
-    const rows = await this.#pool.query<{ id: number; name: string }>(
-      `select id, name from list where name ~ '^~' limit 100`,
+    const old = await this.#pool.query<{ id: number }>(
+      `select id from list
+       where case when name ~ '^~import:[0-9]+:' then split_part(name, ':', 2)::bigint < $1::bigint
+                  when name ~ '^~replaced:[0-9]+:' then split_part(name, ':', 2)::bigint < $2::bigint end
+       order by id limit 100`,
+      [now - STAGING_KEEP_MS, now - REPLACED_KEEP_MS],
     );
-    const old = rows.filter(({ name }) => isOver(name, now));
     for (const { id } of old) {
       let removed: unknown[];
       do {
@@ -245,11 +248,6 @@ async function insertMembers(tx: Tx, list: number, recipients: number[]): Promis
     [list, recipients],
   );
   return row?.added ?? 0;
-}
-
-function isOver(name: string, now: EpochMs): boolean {
-  const [kind, at] = name.split(':');
-  return now - Number(at) > (kind === '~import' ? STAGING_KEEP_MS : REPLACED_KEEP_MS);
 }
 
 /** Counts errors, keeps the first, writes all to the file that the caller gave, if any. */

@@ -8,4 +8,5 @@ export { BODY_LIMITS, type BodyLimits } from './body.ts';
 export { PROBLEM_CODES, PROBLEM_TYPES, type ProblemCode } from './problems.ts';
 export { type RunningServer, SERVER_LIMITS, type ServerLimits, type ServerOptions, startServer } from './server.ts';
 export type { DeliveryDetail, DeliveryKey, DeliveryPage, DeliveryService, Readiness, Services } from './services.ts';
+export { sweepSpool } from './spool.ts';
 export { UPLOAD_LIMITS, type UploadLimits } from './upload.ts';

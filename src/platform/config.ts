@@ -52,8 +52,14 @@ const expected: Record<string, string> = {
   LOG_LEVEL: 'fatal, error, warn, info, debug, trace or silent',
 };
 
-/** @throws ConfigError naming the variable, never its value. */
-export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+/**
+ * @param options.masterKey `if-set`: for commands that seal nothing, a missing master key is no mistake in production.
+ * @throws ConfigError naming the variable, never its value.
+ */
+export function readConfig(
+  env: Readonly<Record<string, string | undefined>>,
+  options: { masterKey?: 'if-set' } = {},
+): Config {
   const parsed = schema.safeParse(env);
   if (!parsed.success) {
     const variable = String(parsed.error.issues[0]?.path[0] ?? 'environment');
@@ -67,7 +73,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     database: databaseOf(env, values.TOCSIN_EMBEDDED === '1'),
     home,
     policies: resolve(values.TOCSIN_POLICIES),
-    masterKey: masterKeyOf(env.TOCSIN_MASTER_KEY, env.NODE_ENV === 'production' && values.TOCSIN_EMBEDDED !== '1'),
+    masterKey: masterKeyOf(
+      env.TOCSIN_MASTER_KEY,
+      env.NODE_ENV === 'production' && values.TOCSIN_EMBEDDED !== '1' && options.masterKey !== 'if-set',
+    ),
     keyring: resolve(values.TOCSIN_KEYRING ?? resolve(home, 'keyring')),
     logLevel: values.LOG_LEVEL,
   };

@@ -19,7 +19,18 @@ export { IdAllocator, idBlockSize } from './ids.ts';
 export { Liveness } from './liveness.ts';
 export { createLog, type Log, safeError } from './log.ts';
 export { createMetrics, latencyBuckets, type Metrics } from './metrics.ts';
-export { type BodyClass, KeyGone, masterKey, type Sealed, type SealRequest, Vault } from './sealing.ts';
+export {
+  type BodyClass,
+  hourlyKeyOf,
+  KeyGone,
+  knownMasterKey,
+  lastShredded,
+  masterKey,
+  masterKeyPath,
+  type Sealed,
+  type SealRequest,
+  Vault,
+} from './sealing.ts';
 export { Session } from './session.ts';
 export { Shutdown } from './shutdown.ts';
 export { databaseUrl, describeTarget, parseDatabaseUrl } from './target.ts';

@@ -5,7 +5,7 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
 import { testDatabase } from '../../test/support/database.ts';
-import { KeyGone, masterKey, Vault } from './sealing.ts';
+import { hourlyKeyOf, KeyGone, lastShredded, masterKey, Vault } from './sealing.ts';
 
 const { database } = await testDatabase();
 const pool = database.pools.control;
@@ -106,6 +106,14 @@ test('a secret text is gone, for every node, once its hour is over', async () =>
   for (const left of await readdir(folder)) expect((await readFile(path.join(folder, left))).includes(key)).toBe(false);
   const [row] = await pool.query<{ n: number }>(`select count(*) as n from data_key where class = 'secret'`);
   expect(row?.n).toBe(0);
+});
+
+test('an hour is among the shredded ones from the moment on that its key is', () => {
+  for (const at of [expiresAt, expiresAt + hour - 1, expiresAt + 17 * hour]) {
+    const { keyRef, shreddedFrom } = hourlyKeyOf(at);
+    expect(lastShredded(shreddedFrom)).toBe(keyRef);
+    expect(lastShredded(shreddedFrom - 1) < keyRef).toBe(true);
+  }
 });
 
 test('a repeat is recognised by its fingerprint, by no one once the secret key is gone', async () => {

@@ -157,6 +157,14 @@ export class Vault {
     return gone;
   }
 
+  /** False when the master key opens none of the data keys that there are: it is another installation's. */
+  async fits(): Promise<boolean> {
+    const rows = await this.#pool.query<{ wrapped: Buffer }>('SELECT wrapped FROM data_key ORDER BY id LIMIT 100', [], {
+      retries: 3,
+    });
+    return rows.length === 0 || rows.some(({ wrapped }) => opens(this.#master, wrapped));
+  }
+
   async #keyByRef(keyRef: string): Promise<KeyObject> {
     const hour = /^epoch:(.+)$/.exec(keyRef)?.[1];
     if (hour !== undefined) return await this.#epochKey(hour, false);
@@ -235,18 +243,30 @@ export class Vault {
 
 /** The master key: from the environment, else kept in `master.key` below TOCSIN_HOME, made at the first start. */
 export async function masterKey(fromEnvironment: Buffer | null, home: string): Promise<Buffer> {
-  if (fromEnvironment !== null) return fromEnvironment;
+  const known = await knownMasterKey(fromEnvironment, home);
+  if (known !== null) return known;
   // As root the embedded PostgreSQL runs as another user, who must be able to pass through.
   await mkdir(home, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
-  const path = join(home, 'master.key');
-  if ((await stat(path).catch(() => null)) === null) await makeKeyFile(path);
+  await makeKeyFile(masterKeyPath(home));
+  return await masterKey(null, home);
+}
+
+/** The same, but null where none was made yet: for who only reads. */
+export async function knownMasterKey(fromEnvironment: Buffer | null, home: string): Promise<Buffer | null> {
+  if (fromEnvironment !== null) return fromEnvironment;
+  const path = masterKeyPath(home);
+  const file = await stat(path).catch(() => null);
+  if (file === null) return null;
   const key = await readFile(path);
   if (key.length !== 32) throw new StartError(`${path} is not a key of 32 octets: restore it from your backup`);
-  if (((await stat(path)).mode & 0o077) !== 0 && process.platform !== 'win32') {
+  if ((file.mode & 0o077) !== 0 && process.platform !== 'win32') {
     throw new StartError(`${path} can be read by others; type: chmod 600 ${path}`);
   }
   return key;
 }
+
+/** Where the master key is kept that no environment gives. */
+export const masterKeyPath = (home: string): string => join(home, 'master.key');
 
 /**
  * Makes a file with a fresh key of 32 octets, unless it is there. It appears whole or not at all: written aside, then
@@ -285,6 +305,24 @@ function decrypt(key: KeyObject, sealed: Buffer, name: string): Buffer {
   decipher.setAuthTag(sealed.subarray(-tagLength));
   return Buffer.concat([decipher.update(sealed.subarray(1 + nonceLength, -tagLength)), decipher.final()]);
 }
+
+function opens(master: KeyObject, wrapped: Buffer): boolean {
+  try {
+    decrypt(master, wrapped, 'data key');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The hourly key of a secret text: its name, and from when on it is shredded. */
+export function hourlyKeyOf(expiresAt: EpochMs): { keyRef: string; shreddedFrom: EpochMs } {
+  const hour = hourOf(expiresAt);
+  return { keyRef: `epoch:${hour}`, shreddedFrom: shredAt(hour) };
+}
+
+/** The name of the newest hourly key that is shredded by now; those of earlier hours come before it. */
+export const lastShredded = (now: EpochMs): string => `epoch:${hourOf(now - hourMs - shredGraceMs)}`;
 
 const shredAt = (hour: string): EpochMs => Date.parse(`${hour}:00:00Z`) + hourMs + shredGraceMs;
 const hourOf = (ms: EpochMs): string => new Date(ms).toISOString().slice(0, 13);

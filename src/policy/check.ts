@@ -5,8 +5,10 @@ import { type Environment, loadPolicies } from './load.ts';
 
 /** A summary in a few lines. @throws PolicyError when the policies can't be used. */
 export function policyCheck(dir: string, env: Environment): string {
-  const { lanes, carriers, routing, digest } = loadPolicies(dir, env);
-  const lines = [`The policies in ${dir} are good (SHA-256 ${digest.toString('hex').slice(0, 16)}…).`, '', 'Lanes'];
+  const { lanes, carriers, routing, files } = loadPolicies(dir, env);
+  const lines = [`The policies in ${dir} are good.`, '', 'Files (SHA-256)'];
+  for (const { name, digest } of files) lines.push(`  ${digest.toString('hex')}  ${name}`);
+  lines.push('', 'Lanes');
   for (const name of LANES) {
     const lane = lanes[name];
     const share = name === 'emergency' ? `first, up to ${lane.ceiling * 100} %` : `weight ${lane.weight}`;

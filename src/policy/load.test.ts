@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -55,11 +56,17 @@ describe('the policies that come with Tocsin', () => {
   });
 });
 
-describe('the digest', () => {
-  test('changes with a file and not with the environment', () => {
-    const digest = loadPolicies(DEFAULTS, ENV).digest;
-    expect(loadPolicies(DEFAULTS, { TOCSIN_DEMO_A_PASSWORD: 'other' }).digest).toEqual(digest);
-    expect(loadPolicies(changed('lanes.yaml', 'weight: 6', 'weight: 7'), ENV).digest).not.toEqual(digest);
+describe('the digest of each file', () => {
+  const digests = (folder: string, env = ENV): Record<string, string> =>
+    Object.fromEntries(loadPolicies(folder, env).files.map(({ name, digest }) => [name, digest.toString('hex')]));
+
+  test('is that of its bytes, and not of the environment', () => {
+    const names = ['carriers.yaml', 'lanes.yaml', 'routing.yaml'];
+    const expected = names.map((name) => [name, hash('sha256', readFileSync(join(DEFAULTS, name)))]);
+    expect(digests(DEFAULTS)).toEqual(Object.fromEntries(expected));
+    expect(digests(DEFAULTS, { TOCSIN_DEMO_A_PASSWORD: 'other' })).toEqual(digests(DEFAULTS));
+    const other = digests(changed('lanes.yaml', 'weight: 6', 'weight: 7'));
+    expect(names.filter((name) => other[name] !== digests(DEFAULTS)[name])).toEqual(['lanes.yaml']);
   });
 });
 

@@ -1,6 +1,6 @@
 /** Reads the policies' folder, holds the files against each other and gives typed values, or says all that is wrong. */
-import { createHash } from 'node:crypto';
-import { join } from 'node:path';
+import { hash } from 'node:crypto';
+import { basename, join } from 'node:path';
 import type { z } from 'zod';
 import { type BindName, type CarrierFields, type CarrierPolicy, carriersFile, resolveCarrier } from './carriers.ts';
 import { PolicyDocument } from './document.ts';
@@ -13,8 +13,8 @@ export interface Policies {
   readonly lanes: Readonly<Record<LaneName, LanePolicy>>;
   readonly carriers: Readonly<Record<BindName, CarrierPolicy>>;
   readonly routing: RoutingPolicy;
-  /** SHA-256 of the files as they were read. What comes from the environment is not in it. */
-  readonly digest: Buffer;
+  /** By name, with the SHA-256 of each as it was read. What comes from the environment is not in it. */
+  readonly files: readonly { readonly name: string; readonly digest: Buffer }[];
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -46,7 +46,10 @@ export function loadPolicies(dir: string, env: Environment): Policies {
     lanes: lanes.value,
     carriers: resolved,
     routing: compileRouting(routing.value),
-    digest: digestOf([lanes.document, carriers.document, routing.document]),
+    files: [carriers, lanes, routing].map(({ document: { file, bytes } }) => ({
+      name: basename(file),
+      digest: hash('sha256', bytes, 'buffer'),
+    })),
   };
 }
 
@@ -117,10 +120,4 @@ function checkHorizons(
       issues.push(document.issue(['carriers', name, 'receiptHorizonDays'], reason));
     }
   }
-}
-
-function digestOf(documents: readonly PolicyDocument[]): Buffer {
-  const hash = createHash('sha256');
-  for (const { bytes } of documents) hash.update(`${bytes.length}:`).update(bytes);
-  return hash.digest();
 }

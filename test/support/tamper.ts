@@ -8,8 +8,8 @@ export interface Tampering {
 }
 
 /** A covered column set to something else, whatever it was. */
-const changed: Record<AnyFactTable['columns'][number]['type'], (column: string) => string> = {
-  int: (column) => `case when ${column} < 20000 then coalesce(${column} + 9973, 1) else ${column} - 9973 end`,
+export const changed: Record<AnyFactTable['columns'][number]['type'], (column: string) => string> = {
+  int: (column) => `coalesce(case when ${column} < 20000 then ${column} + 9973 else ${column} - 9973 end, 1)`,
   text: (column) => `coalesce(${column} || '~', '~')`,
   uuid: () => 'gen_random_uuid()',
   bytes: (column) => `coalesce(${column} || '\\x00'::bytea, '\\x00'::bytea)`,

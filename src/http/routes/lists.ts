@@ -1,8 +1,6 @@
 /** /v1/lists: pages, one list, members as JSON, members as CSV. */
-import { randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import { CsvRefused, type ImportResult, type ListMode, type RowError } from '../../audience/index.ts';
@@ -25,6 +23,7 @@ import {
 } from '../schemas/list.ts';
 import { BODY_PROBLEMS, problems } from '../schemas/problem.ts';
 import type { Services } from '../services.ts';
+import { spoolFile } from '../spool.ts';
 import { type UploadLimits, upload } from '../upload.ts';
 
 /** Imports of this process at a time: each holds a batch in memory and a share of the database. */
@@ -152,9 +151,7 @@ export function listRoutes(app: OpenAPIHono<HttpEnv>, services: Services, option
     }
     if (imports >= IMPORTS_MAX) throw new ProblemError('imports-busy', { retryAfterSeconds: 5, headers: CLOSE });
     const wanted = { list: c.req.valid('param').name, mode: c.req.valid('query').mode as ListMode };
-    const file = CSV_TYPE.test(c.req.header('accept') ?? '')
-      ? join(options.spoolDir, `import-${randomUUID()}.csv`)
-      : null;
+    const file = CSV_TYPE.test(c.req.header('accept') ?? '') ? spoolFile(options.spoolDir) : null;
     imports += 1;
     try {
       const result = await services.lists.importCsv(upload(c, options.upload), {
