@@ -109,7 +109,7 @@ export class Encoder {
 
   /** Only where the carrier holds work for later; otherwise it was held here. */
   #schedule(item: Item, now: EpochMs): string {
-    const { notBefore } = item.chunk;
+    const { notBefore } = item;
     if (this.#carrier.scheduleMode !== 'carrier' || notBefore === null) return '';
     return (
       scheduleDeliveryTime(this.#carrier.validityMode === 'relative' ? 'relative' : 'absolute', notBefore, now) ?? ''

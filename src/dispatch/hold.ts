@@ -24,7 +24,6 @@ interface ChunkRow {
   possible_duplicate: boolean;
   claimed_to: number;
   settled: boolean;
-  not_before: number | null;
   priority: number;
   job: string;
 }
@@ -61,7 +60,7 @@ export async function takeChunks(
       `UPDATE chunk SET holder_process = $2, holder_bind = $3, holder_fence = $4, job = j.job
        FROM unnest($1::bigint[], $5::uuid[]) AS j(id, job)
        WHERE chunk.id = j.id AND NOT chunk.settled
-       RETURNING chunk.id, day, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, claimed_to, settled, not_before, chunk.priority, chunk.job`,
+       RETURNING chunk.id, day, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, claimed_to, settled, chunk.priority, chunk.job`,
       [[...byChunk.keys()], holder.process, holder.bind, holder.fence, [...byChunk.values()].map((job) => job.id)],
     );
     const rowOf = new Map(rows.map((row) => [row.id, row]));
@@ -97,7 +96,6 @@ export async function takeChunks(
           job: { id: job.id, retryCount: job.retryCount },
           attempt: row.attempt,
           possibleDuplicate: row.possible_duplicate,
-          notBefore: row.not_before,
           size: row.deliveries,
           claimedTo: row.claimed_to,
           waiting: [],
@@ -155,6 +153,7 @@ interface DeliveryRead {
 interface AlertRead {
   id: string;
   sender: string | null;
+  not_before: number | null;
   secret: boolean;
   counted: boolean;
   cancelled: boolean;
@@ -200,7 +199,7 @@ async function hydrateDay(
 ): Promise<Hydrated[]> {
   const rows = await readDeliveries(pool, day, taken);
   const alerts = await pool.query<AlertRead>(
-    `SELECT a.id, a.sender, a.secret, (a.recipients <> 1 OR cardinality(a.lists) > 0) AS counted,
+    `SELECT a.id, a.sender, a.not_before, a.secret, (a.recipients <> 1 OR cardinality(a.lists) > 0) AS counted,
             EXISTS (SELECT 1 FROM alert_cancel c WHERE c.day = a.day AND c.alert = a.id) AS cancelled
      FROM alert a WHERE a.day = $1::date AND a.id = ANY($2::uuid[])`,
     [day, [...new Set(rows.map((row) => row.alert))]],
@@ -228,6 +227,7 @@ async function hydrateDay(
         sender: alert?.sender ?? null,
         body: row.body,
         secret: alert?.secret ?? false,
+        notBefore: alert?.not_before ?? null,
         expiresAt: row.expires_at,
         parts: [],
         dataCoding: 0,
