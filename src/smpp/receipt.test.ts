@@ -31,6 +31,11 @@ describe('receipts', () => {
       'id:12 stat:UNDELIV err:1 text:id:99 stat:DELIVRD err:0',
       ['12', MessageState.undeliverable, '1'],
     ],
+    [
+      'a body right behind the error',
+      'id:12 stat:UNDELIV err:001;text:493021',
+      ['12', MessageState.undeliverable, '001;'],
+    ],
     ['only a body that looks like fields', 'id:12 text:stat:DELIVRD', ['12', MessageState.unknown, null]],
     ['nothing to match by', 'delivered ok', ['', MessageState.unknown, null]],
     ['submit and done date do not pass for an id', 'submit id:3 stat:DELETED err:0', ['3', MessageState.deleted, '0']],

@@ -101,7 +101,7 @@ interface ReceiptText {
 const ID = /(?:^|[^a-z])id: ?([^\s]+)/i;
 const STAT = /(?:^|[^a-z])stat: ?([a-z]+)/i;
 const ERR = /(?:^|[^a-z])err: ?([^\s]+)/i;
-const TEXT = /(?:^|\s)text:/i;
+const TEXT = /(?<![a-z])text:/i;
 
 /**
  * What follows `text:` is the beginning of the message itself and may hold anything, `stat:` included: it is cut off
