@@ -17,6 +17,7 @@ import {
   type Database,
   DatabaseClock,
   IdAllocator,
+  keepHeapSmall,
   type Log,
   masterKey,
   openBoss,
@@ -70,6 +71,7 @@ export async function databaseTarget(
 }
 
 export async function startServer({ config, env, log, onSent }: ServerOptions): Promise<RunningServer> {
+  keepHeapSmall();
   // A mistake in a policy stops the start before anything is opened.
   const policies = loadPolicies(config.policies, env);
   const shutdown = new Shutdown(log);

@@ -363,15 +363,12 @@ export class BindDispatcher {
   async #fetch(feed: Feed, room: number, sender: Sender, holder: Holder): Promise<void> {
     const jobs = Math.max(1, Math.min(JOBS_PER_FETCH, Math.floor(room / feed.jobSize)));
     const { pools, boss } = this.#o;
+    const { queue, route, lane } = feed;
     const taken = await takeChunks(
       pools.dispatch,
       boss,
       holder,
-      feed.queue,
-      feed.route,
-      feed.lane,
-      jobs,
-      room,
+      { queue, route, lane, jobs, room },
       this.#insist('fetch', holder),
     );
     if (taken.length < jobs) feed.dry = true;

@@ -14,18 +14,21 @@ import {
 } from '../smpp/index.ts';
 import type { Item } from './types.ts';
 
-export interface SenderAddress {
+interface SenderAddress {
   ton: number;
   npi: number;
   address: string;
 }
 
-/** TON and NPI of a sender (SMPP 3.4 §5.2.5): international number, short code or alphanumeric (at most 11 characters). */
-export function senderAddress(sender: string): SenderAddress {
-  if (/^\+\d{5,20}$/.test(sender)) return { ton: 1, npi: 1, address: sender.slice(1) };
+/** TON and NPI of a sender (SMPP 3.4 §5.2.5): a number as the carrier wants it, a short code, or alphanumeric. */
+function senderAddress(
+  sender: string,
+  { sourceTon, sourceNpi }: Pick<CarrierPolicy, 'sourceTon' | 'sourceNpi'>,
+): SenderAddress {
   if (sender === '') return { ton: 0, npi: 0, address: '' };
+  if (/^\+\d{5,20}$/.test(sender)) return { ton: sourceTon, npi: sourceNpi, address: sender.slice(1) };
+  if (/^\d{9,20}$/.test(sender)) return { ton: sourceTon, npi: sourceNpi, address: sender };
   if (/^\d{3,8}$/.test(sender)) return { ton: 3, npi: 0, address: sender };
-  if (/^\d{9,20}$/.test(sender)) return { ton: 1, npi: 1, address: sender };
   return { ton: 5, npi: 0, address: sender };
 }
 
@@ -72,7 +75,7 @@ export class Encoder {
     const carrier = this.#carrier;
     const validity = validityPeriod(carrier.validityMode, item.expiresAt, now);
     if (validity === null) return null;
-    const from = senderAddress(item.sender ?? carrier.defaultSender);
+    const from = senderAddress(item.sender ?? carrier.defaultSender, carrier);
     const tlvs: Tlv[] = [];
     if (carrier.correlationTlv !== null) {
       tlvs.push({
@@ -90,8 +93,8 @@ export class Encoder {
       sourceTon: from.ton,
       sourceNpi: from.npi,
       sourceAddr: from.address,
-      destTon: 1,
-      destNpi: 1,
+      destTon: carrier.destTon,
+      destNpi: carrier.destNpi,
       destAddr: item.msisdn.slice(1),
       esmClass: item.esmClass,
       protocolId: 0,
@@ -109,7 +112,7 @@ export class Encoder {
 
   /** Only where the carrier holds work for later; otherwise it was held here. */
   #schedule(item: Item, now: EpochMs): string {
-    const { notBefore } = item.chunk;
+    const { notBefore } = item;
     if (this.#carrier.scheduleMode !== 'carrier' || notBefore === null) return '';
     return (
       scheduleDeliveryTime(this.#carrier.validityMode === 'relative' ? 'relative' : 'absolute', notBefore, now) ?? ''

@@ -4,12 +4,19 @@ import { expect, test } from 'vitest';
 import { commitProxy } from '../../test/support/commit-proxy.ts';
 import { testDatabase } from '../../test/support/database.ts';
 import { DatabaseClock, openBoss, openDatabase, readDatabaseTime } from '../platform/index.ts';
-import { LANES, loadPolicies, Names } from '../policy/index.ts';
+import { LANES, type LaneName, loadPolicies, Names } from '../policy/index.ts';
 import { createDispatchQueues, queueName } from './chunks.ts';
-import { byPlace, heldStill, type Insist, takeChunks } from './hold.ts';
+import { byPlace, heldStill, type Insist, type TakeWish, takeChunks } from './hold.ts';
 import { Planter } from './testing.ts';
 
 const once: Insist = (work) => work();
+const wish = (lane: LaneName, jobs: number, room: number): TakeWish => ({
+  queue: queueName('default', lane),
+  route: 'default',
+  lane,
+  jobs,
+  room,
+});
 
 test('jobs are put in the order of their queue, however they were returned', () => {
   const job = fc.record({
@@ -41,25 +48,14 @@ test('a bind with little room keeps the first chunks of a broadcast and leaves t
     const planter = await Planter.open({ database: db.database, boss, clock, names, process: 1 });
     const { deliveries } = await planter.plant({ lane: 'bulk', route: 'default', count: 40, chunkSize: 2 });
     const holder = { process: 1, bind: names.bindId('demo-a'), fence: 1 };
-    const take = () =>
-      takeChunks(pools.dispatch, boss, holder, queueName('default', 'bulk'), 'default', 'bulk', 20, 6, once);
+    const take = () => takeChunks(pools.dispatch, boss, holder, wish('bulk', 20, 6), once);
     const [first, second] = [await take(), await take()];
     expect(first.map((taken) => taken.firstDelivery)).toEqual([deliveries[0], deliveries[2], deliveries[4]]);
     expect(second.map((taken) => taken.firstDelivery)).toEqual([deliveries[6], deliveries[8], deliveries[10]]);
     // Two chunks of equal priority: the older goes first.
     const older = await planter.plant({ lane: 'security', route: 'default', count: 1 });
     const younger = await planter.plant({ lane: 'security', route: 'default', count: 1 });
-    const tied = await takeChunks(
-      pools.dispatch,
-      boss,
-      holder,
-      queueName('default', 'security'),
-      'default',
-      'security',
-      20,
-      6,
-      once,
-    );
+    const tied = await takeChunks(pools.dispatch, boss, holder, wish('security', 20, 6), once);
     expect(tied.map((taken) => taken.firstDelivery)).toEqual([older.deliveries[0], younger.deliveries[0]]);
     clock.close();
   } finally {
@@ -80,8 +76,7 @@ test('chunks are kept when the answer to their COMMIT is lost, and left when the
     const planter = await Planter.open({ database: db.database, boss, clock, names, process: 1 });
     const { deliveries } = await planter.plant({ lane: 'bulk', route: 'default', count: 4, chunkSize: 2 });
     const holder = { process: 1, bind: names.bindId('demo-a'), fence: 1 };
-    const take = () =>
-      takeChunks(unreliable.pools.dispatch, boss, holder, queueName('default', 'bulk'), 'default', 'bulk', 1, 2, once);
+    const take = () => takeChunks(unreliable.pools.dispatch, boss, holder, wish('bulk', 1, 2), once);
     proxy.faults.push({ kind: 'lose-commit' }, { kind: 'lose-answer' });
     expect(await take()).toEqual([]);
     const taken = await take();

@@ -24,9 +24,19 @@ interface ChunkRow {
   possible_duplicate: boolean;
   claimed_to: number;
   settled: boolean;
-  not_before: number | null;
   priority: number;
   job: string;
+}
+
+/** What to take from which queue. */
+export interface TakeWish {
+  queue: string;
+  route: string;
+  lane: LaneName;
+  /** Chunks at most. */
+  jobs: number;
+  /** Deliveries at most, though never fewer than one chunk's. */
+  room: number;
 }
 
 export interface Taken {
@@ -44,17 +54,13 @@ export async function takeChunks(
   pool: Pool,
   boss: PgBoss,
   holder: Holder,
-  queue: string,
-  route: string,
-  lane: LaneName,
-  jobs: number,
-  room: number,
+  wish: TakeWish,
   insist: Insist,
 ): Promise<Taken[]> {
   let taken: Taken[] = [];
   try {
     await pool.run(async (tx) => {
-      taken = await takeInside(tx, boss, holder, queue, route, lane, jobs, room);
+      taken = await takeInside(tx, boss, holder, wish);
     });
     return taken;
   } catch (error) {
@@ -93,11 +99,7 @@ async function takeInside(
   tx: Tx,
   boss: PgBoss,
   holder: Holder,
-  queue: string,
-  route: string,
-  lane: LaneName,
-  jobs: number,
-  room: number,
+  { queue, route, lane, jobs, room }: TakeWish,
 ): Promise<Taken[]> {
   const db = bossTx(tx);
   const fetched = (await boss.fetch<{ chunk: number }>(queue, { batchSize: jobs, includeMetadata: true, db })).sort(
@@ -109,7 +111,7 @@ async function takeInside(
     `UPDATE chunk SET holder_process = $2, holder_bind = $3, holder_fence = $4, job = j.job
      FROM unnest($1::bigint[], $5::uuid[]) AS j(id, job)
      WHERE chunk.id = j.id AND NOT chunk.settled
-     RETURNING chunk.id, day, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, claimed_to, settled, not_before, chunk.priority, chunk.job`,
+     RETURNING chunk.id, day, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, claimed_to, settled, chunk.priority, chunk.job`,
     [[...byChunk.keys()], holder.process, holder.bind, holder.fence, [...byChunk.values()].map((job) => job.id)],
   );
   const rowOf = new Map(rows.map((row) => [row.id, row]));
@@ -145,7 +147,6 @@ async function takeInside(
         job: { id: job.id, retryCount: job.retryCount },
         attempt: row.attempt,
         possibleDuplicate: row.possible_duplicate,
-        notBefore: row.not_before,
         size: row.deliveries,
         claimedTo: row.claimed_to,
         waiting: [],
@@ -202,6 +203,7 @@ interface DeliveryRead {
 interface AlertRead {
   id: string;
   sender: string | null;
+  not_before: number | null;
   secret: boolean;
   counted: boolean;
   cancelled: boolean;
@@ -247,7 +249,7 @@ async function hydrateDay(
 ): Promise<Hydrated[]> {
   const rows = await readDeliveries(pool, day, taken);
   const alerts = await pool.query<AlertRead>(
-    `SELECT a.id, a.sender, a.secret, (a.recipients <> 1 OR cardinality(a.lists) > 0) AS counted,
+    `SELECT a.id, a.sender, a.not_before, a.secret, (a.recipients <> 1 OR cardinality(a.lists) > 0) AS counted,
             EXISTS (SELECT 1 FROM alert_cancel c WHERE c.day = a.day AND c.alert = a.id) AS cancelled
      FROM alert a WHERE a.day = $1::date AND a.id = ANY($2::uuid[])`,
     [day, [...new Set(rows.map((row) => row.alert))]],
@@ -275,6 +277,7 @@ async function hydrateDay(
         sender: alert?.sender ?? null,
         body: row.body,
         secret: alert?.secret ?? false,
+        notBefore: alert?.not_before ?? null,
         expiresAt: row.expires_at,
         parts: [],
         dataCoding: 0,

@@ -12,8 +12,6 @@ export interface HeldChunk {
   job: { id: string; retryCount: number };
   attempt: number;
   possibleDuplicate: boolean;
-  /** With a carrier that holds work for later: when to deliver. */
-  notBefore: EpochMs | null;
   /** Number of positions. */
   size: number;
   /** Positions below this are claimed. */
@@ -38,6 +36,8 @@ export interface Item {
   sender: string | null;
   body: number;
   secret: boolean;
+  /** The alert's, whichever attempt this is: a chunk of retries has a time of its own. */
+  notBefore: EpochMs | null;
   expiresAt: EpochMs;
   /** Segments of the text, set when it is first encoded. */
   parts: Buffer[];

@@ -47,7 +47,7 @@ export interface CarrierPolicy {
   readonly serviceType: string;
   /** Source address of alerts without a sender; empty leaves it to the SMSC. */
   readonly defaultSender: string;
-  /** Type and numbering plan of senders that are numbers; alphanumeric senders are 5 and 0 (SMPP 3.4 §5.2.5). */
+  /** Type and plan of senders that are numbers; short codes are 3 and 0, alphanumeric ones 5 and 0 (SMPP 3.4 §5.2.5). */
   readonly sourceTon: number;
   readonly sourceNpi: number;
   readonly destTon: number;

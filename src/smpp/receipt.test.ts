@@ -23,12 +23,18 @@ describe('receipts', () => {
     ['another order', 'stat:REJECTD err:9 id:5-6_7@x done date:2611241201', ['5-6_7@x', MessageState.rejected, '9']],
     ['spaces after the colons', 'id: 12 stat: DELIVRD err: 1', ['12', MessageState.delivered, '1']],
     ['no err, no text', 'id:12 stat:ACCEPTD', ['12', MessageState.accepted, null]],
+    ['fields that end in NUL', 'id:12\0 stat:DELIVRD err:000\0', ['12', MessageState.delivered, '000']],
     ['the word in full', 'id:12 stat:delivered err:0', ['12', MessageState.delivered, '0']],
     ['a word nobody knows', 'id:12 stat:WHATEVER err:0', ['12', MessageState.unknown, '0']],
     [
       'a body that looks like fields',
       'id:12 stat:UNDELIV err:1 text:id:99 stat:DELIVRD err:0',
       ['12', MessageState.undeliverable, '1'],
+    ],
+    [
+      'a body right behind the error',
+      'id:12 stat:UNDELIV err:001;text:493021',
+      ['12', MessageState.undeliverable, '001;'],
     ],
     ['only a body that looks like fields', 'id:12 text:stat:DELIVRD', ['12', MessageState.unknown, null]],
     ['nothing to match by', 'delivered ok', ['', MessageState.unknown, null]],

@@ -101,13 +101,14 @@ interface ReceiptText {
 const ID = /(?:^|[^a-z])id: ?([^\s]+)/i;
 const STAT = /(?:^|[^a-z])stat: ?([a-z]+)/i;
 const ERR = /(?:^|[^a-z])err: ?([^\s]+)/i;
-const TEXT = /(?:^|\s)text:/i;
+const TEXT = /(?<![a-z])text:/i;
 
 /**
  * What follows `text:` is the beginning of the message itself and may hold anything, `stat:` included: it is cut off
- * first.
+ * first. A NUL ends a field as a space does: some SMSCs send C strings, and PostgreSQL takes no NUL in a text.
  */
-function parseText(text: string): ReceiptText {
+function parseText(received: string): ReceiptText {
+  const text = received.replaceAll('\0', ' ');
   const cut = text.search(TEXT);
   const fields = cut >= 0 ? text.slice(0, cut) : text;
   const word = STAT.exec(fields)?.[1];
