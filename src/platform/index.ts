@@ -18,7 +18,7 @@ export { ConfigError, StartError, TransactionFailed } from './errors.ts';
 export { IdAllocator, idBlockSize } from './ids.ts';
 export { Liveness } from './liveness.ts';
 export { createLog, type Log, safeError } from './log.ts';
-export { createMetrics, latencyBuckets, type Metrics } from './metrics.ts';
+export { createMetrics, Durations, type Metrics, type Sample } from './metrics.ts';
 export { type BodyClass, KeyGone, masterKey, type Sealed, type SealRequest, Vault } from './sealing.ts';
 export { Session } from './session.ts';
 export { Shutdown } from './shutdown.ts';
