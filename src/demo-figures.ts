@@ -35,7 +35,8 @@ export interface DemoFigures {
     string,
     { submitLatencyMs: Percentiles; firstSubmitMs: number; lateMs?: Percentiles; interleaved?: number }
   >;
-  binds: Record<string, { tpsContract: number; tpsHeld: number }>;
+  /** `tpsHeld`: PDUs per second in the `backlogSeconds` during which the bind had backlog. */
+  binds: Record<string, { tpsContract: number; tpsHeld: number; backlogSeconds: number }>;
   chain: { entries: number; facts: number; verified: boolean };
   seconds: number;
 }
@@ -64,6 +65,42 @@ export function interleaved(submits: readonly Submit[]): number {
   const first = flags.indexOf(true);
   const last = flags.lastIndexOf(true);
   return first < 0 ? 0 : flags.slice(first, last + 1).filter((emergency) => !emergency).length;
+}
+
+/** One PDU of a bind: when its delivery was made, and when the carrier got it. */
+export interface Handover {
+  createdAt: number;
+  sentAt: number;
+}
+
+/** Shorter stretches of backlog tell nothing: one PDU more or less would be a tenth of them, or half. */
+const STRETCH_MS = 1_000;
+
+/**
+ * PDUs per second while there was backlog, and for how long there was: over the longest stretches of time in which at
+ * least one second's worth of PDUs was made and not yet sent. Idle time is in none of them; a stall with PDUs waiting is.
+ */
+export function held(handovers: readonly Handover[], tps: number): { tps: number; seconds: number } {
+  const created = handovers.map(({ createdAt }) => createdAt).sort((a, b) => a - b);
+  const sent = handovers.map(({ sentAt }) => sentAt).sort((a, b) => a - b);
+  let pdus = 0;
+  let ms = 0;
+  let made = 0;
+  /** Where the stretch under way began, and how many PDUs were sent before it. */
+  let stretch: { from: number; sent: number } | null = null;
+  for (const [index, at] of sent.entries()) {
+    for (; (created[made] ?? Number.POSITIVE_INFINITY) <= at; made++) {
+      if (stretch === null && made + 1 - index >= tps) stretch = { from: created[made] as number, sent: index };
+    }
+    if (stretch === null || made - index - 1 >= tps) continue;
+    if (at - stretch.from >= STRETCH_MS) {
+      pdus += index + 1 - stretch.sent;
+      ms += at - stretch.from;
+    }
+    stretch = null;
+  }
+  const round = (value: number): number => Math.round(value * 10) / 10;
+  return { tps: ms === 0 ? 0 : round((pdus * 1_000) / ms), seconds: round(ms / 1_000) };
 }
 
 export async function measureDemo(
@@ -142,6 +179,7 @@ export async function measureDemo(
   for (const [lane, values] of latencies) {
     lanes[lane] = { submitLatencyMs: percentiles(values), firstSubmitMs: Math.round(firsts.get(lane) ?? 0) };
   }
+  const createdAt = new Map(records.map((record) => [record.delivery, record.created_at]));
   const ordered = [...submits].sort((a, b) => a.time - b.time);
   const emergencies = ordered.filter((submit) => submit.priorityFlag === EMERGENCY_FLAG);
   if (lanes.emergency !== undefined) {
@@ -172,19 +210,16 @@ export async function measureDemo(
     throttled: 0,
     lanes,
     binds: Object.fromEntries(
-      binds.map((bind) => [bind, { tpsContract: tps, tpsHeld: held(submits.filter((s) => s.account === bind)) }]),
+      binds.map((bind) => {
+        // Which bind a delivery is for shows when one sends it: binds of a route share its queue until then.
+        const handovers = submits
+          .filter(({ account }) => account === bind)
+          .map(({ delivery, time }) => ({ createdAt: createdAt.get(delivery) ?? time, sentAt: time }));
+        const { tps: tpsHeld, seconds: backlogSeconds } = held(handovers, tps);
+        return [bind, { tpsContract: tps, tpsHeld, backlogSeconds }];
+      }),
     ),
     chain: { entries: 0, facts: 0, verified: false },
     seconds: 0,
   };
-}
-
-/** PDUs a second while there was backlog: from one second after the first to two seconds before the last. */
-function held(submits: readonly Submit[]): number {
-  const first = submits[0]?.time ?? 0;
-  const last = submits[submits.length - 1]?.time ?? 0;
-  const within = submits.filter((submit) => submit.time >= first + 1_000 && submit.time <= last - 2_000);
-  const from = within[0]?.time ?? 0;
-  const to = within[within.length - 1]?.time ?? 0;
-  return to > from ? Math.round(((within.length - 1) / ((to - from) / 1_000)) * 10) / 10 : 0;
 }

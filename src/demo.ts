@@ -8,15 +8,16 @@ import { fork } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import Table from 'cli-table3';
 import logUpdate from 'log-update';
 import { Pool as HttpPool } from 'undici';
 import { createKey } from './access/index.ts';
 import { verify } from './audit/index.ts';
-import { type DemoFigures, type DemoTimes, measureDemo } from './demo-figures.ts';
+import { type DemoTimes, measureDemo } from './demo-figures.ts';
+import { type DemoProgress, type DemoSnapshot, liveLine, liveLines, readSnapshot, summary } from './demo-view.ts';
 import { FACT_TABLES } from './facts.ts';
-import { openDatabase, parseDatabaseUrl } from './platform/index.ts';
+import { type Database, openDatabase, parseDatabaseUrl } from './platform/index.ts';
 import { forkSimulator, type SimulatorProcess } from './simulator/index.ts';
 
 export interface DemoOptions {
@@ -126,8 +127,12 @@ export async function runDemo(options: DemoOptions): Promise<number> {
       );
       times.bankAccepted = posted;
     })();
-    const view =
-      options.json || !process.stdout.isTTY ? null : setInterval(() => void show(sim, posted, subscribers), 500);
+    const view = showProgress(
+      () => snapshot(server.url, database),
+      () => ({ accepted: posted, total: subscribers, tps: TPS }),
+      options.json,
+    );
+    ends.push(async () => view.stop());
     const limit = performance.now() + TIME_LIMIT_MS;
     while ((await received(sim)) < after && performance.now() < limit) await sleep(5);
     times.emergencyPostedAt = clockNow();
@@ -158,10 +163,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
       if (finals >= subscribers + emergency) break;
       await sleep(100);
     }
-    if (view !== null) {
-      clearInterval(view);
-      logUpdate.done();
-    }
+    await view.stop();
     await sim.flush();
     const report = await verify(database, FACT_TABLES);
     const figures = await measureDemo(database, log, times, BINDS, TPS);
@@ -174,8 +176,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
       figures.mismatches === 0 &&
       figures.duplicates === 0 &&
       figures.chain.verified;
-    if (options.json) console.log(JSON.stringify(figures));
-    else print(figures);
+    console.log(options.json ? JSON.stringify(figures) : summary(figures, good));
     return good ? 0 : 1;
   } finally {
     for (const end of ends.reverse()) await end().catch((error: unknown) => console.error(String(error)));
@@ -272,25 +273,47 @@ async function received(sim: SimulatorProcess): Promise<number> {
   return (await sim.stats()).accounts.reduce((sum, account) => sum + account.received, 0);
 }
 
-async function show(sim: SimulatorProcess, posted: number, total: number): Promise<void> {
-  const { accounts } = await sim.stats();
-  const lines = accounts.map(
-    (a) =>
-      `${a.systemId}: ${a.receivedByPriority[3]} emergency, ${a.received - a.receivedByPriority[3]} bank, ${a.receipts.answered} receipts, at most ${a.rateMax}/s of ${TPS}`,
-  );
-  logUpdate([`bank: ${posted} of ${total} alerts accepted`, ...lines].join('\n'));
-}
-
-function print(figures: DemoFigures): void {
-  const table = new Table({ head: ['figure', 'value'] });
-  const flat = (prefix: string, value: unknown): void => {
-    if (typeof value === 'object' && value !== null) {
-      for (const [key, inner] of Object.entries(value)) flat(prefix === '' ? key : `${prefix}.${key}`, inner);
-    } else table.push([prefix, String(value)]);
+/** Shows how far it has come until `stop`: in place on a terminal, else a line each second, on stderr beside JSON. */
+function showProgress(
+  look: () => Promise<DemoSnapshot>,
+  progress: () => DemoProgress,
+  json: boolean,
+): { stop: () => Promise<void> } {
+  // A terminal that does not know its height would show nothing.
+  const inPlace = !json && process.stdout.isTTY && process.stdout.rows > 0;
+  const end = new AbortController();
+  const running = (async () => {
+    let before: DemoSnapshot | null = null;
+    while (!end.signal.aborted) {
+      // A look that fails is not worth ending the demo: the next one shows the state.
+      const now = await look().catch(() => null);
+      if (now !== null) {
+        if (inPlace) logUpdate(liveLines(now, before, progress()).join('\n'));
+        else (json ? console.error : console.log)(liveLine(now, before, progress()));
+        before = now;
+      }
+      await sleep(inPlace ? 500 : 1_000, end.signal);
+    }
+    if (inPlace) logUpdate.done();
+  })();
+  return {
+    stop: async () => {
+      end.abort();
+      await running;
+    },
   };
-  flat('', figures);
-  console.log(table.toString());
 }
 
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+async function snapshot(url: string, database: Database): Promise<DemoSnapshot> {
+  const finals = await database.pools.reader.query<{ lane: string; n: number }>(
+    `SELECT l.name AS lane, count(*) AS n FROM final_state f
+     JOIN delivery d ON d.day = f.day AND d.id = f.delivery JOIN lane l ON l.id = d.lane GROUP BY l.name`,
+  );
+  const metrics = await (await fetch(`${url}/metrics`)).text();
+  return readSnapshot(metrics, new Map(finals.map(({ lane, n }) => [lane, n])), clockNow());
+}
+
+/** Ends early when `signal` is given and aborted. */
+const sleep = (ms: number, signal?: AbortSignal): Promise<void> =>
+  wait(ms, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
 const clockNow = (): number => performance.timeOrigin + performance.now();

@@ -8,6 +8,7 @@ import { ChainWriter } from './audit/index.ts';
 import { Backlog, connectCarrier, Dispatch, type Sent } from './dispatch/index.ts';
 import { EmergencyGate, Fanout } from './fanout/index.ts';
 import { createApp, startServer as startHttp, sweepSpool } from './http/index.ts';
+import { registerMetrics, Traffic } from './metrics.ts';
 import {
   addDays,
   type Config,
@@ -94,6 +95,7 @@ async function open(
   const database = await openDatabase({ target }, log);
   shutdown.add('database', 80, () => database.close());
   const { pools } = database;
+  const traffic = new Traffic();
   const clock = await DatabaseClock.open(() => readDatabaseTime(pools.control));
   shutdown.add('clock', 70, async () => clock.close());
   const boss = await openBoss({ target, onError: (err) => log.error({ err }, 'pg-boss') });
@@ -173,11 +175,13 @@ async function open(
     names,
     gate,
     process: row.id,
+    onPage: (page) => traffic.page(page),
     onTrouble: (err) => log.error({ err }, 'a fan-out was interrupted and will be tried again'),
   });
   shutdown.add('fan-out', 30, () => fanout.stop());
   shutdown.add('intake', 20, () => intake.drain());
   const metrics = createMetrics();
+  registerMetrics(metrics, { traffic, dispatch, intake, fanout, backlog, pools, policies, clock });
   const spoolDir = tmpdir();
   const every = (ms: number, what: string, chore: () => Promise<unknown>): NodeJS.Timeout =>
     setInterval(() => void chore().catch((err: unknown) => log.error({ err }, what)), ms);
@@ -200,7 +204,7 @@ async function open(
   const app = createApp(
     {
       keys,
-      alerts,
+      alerts: traffic.counting(alerts),
       deliveries: new DeliveryReader(pools.reader, names),
       lists,
       recipients,
@@ -212,9 +216,9 @@ async function open(
           return { ready: false, reasons: ['the database does not answer'], bindsDown: dispatch.bindsDown };
         }
       },
-      metrics: async () => ({ contentType: metrics.registry.contentType, body: await metrics.registry.metrics() }),
+      metrics: async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
     },
-    { log, version, spoolDir, draining: () => draining },
+    { log, version, spoolDir, draining: () => draining, observe: (request) => traffic.request(request) },
   );
   const http = await startHttp(app, { host: config.host, port: config.port });
   shutdown.add('http', 10, async () => {

@@ -1,5 +1,8 @@
-/** How much waits ahead, by route and lane: an estimate for predictions, counted each second and kept up in between. */
-import type { Pool } from '../platform/index.ts';
+/**
+ * How much waits ahead, by route and lane, in all processes: an estimate for predictions and for who watches, counted
+ * each second and kept up in between.
+ */
+import type { EpochMs, Pool } from '../platform/index.ts';
 import type { LaneName, Names } from '../policy/index.ts';
 import { LANES_BY_URGENCY } from './lanes.ts';
 
@@ -9,6 +12,7 @@ export class Backlog {
   readonly #pool: Pool;
   readonly #names: Names;
   #waiting = new Map<string, number>();
+  #oldest = new Map<string, EpochMs>();
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
 
@@ -38,17 +42,31 @@ export class Backlog {
     return lanes.reduce((sum, each) => sum + (this.#waiting.get(`${route}.${each}`) ?? 0), 0);
   }
 
+  waiting(route: string, lane: LaneName): number {
+    return this.#waiting.get(`${route}.${lane}`) ?? 0;
+  }
+
+  /** Since when the oldest of them has been due; null when there is none. */
+  waitingSince(route: string, lane: LaneName): EpochMs | null {
+    return this.#oldest.get(`${route}.${lane}`) ?? null;
+  }
+
   add(route: string, lane: LaneName, deliveries: number): void {
     const key = `${route}.${lane}`;
     this.#waiting.set(key, (this.#waiting.get(key) ?? 0) + deliveries);
   }
 
   async #count(): Promise<void> {
-    const rows = await this.#pool.query<{ route: number; lane: number; waiting: number }>(
-      'SELECT route, lane, sum(deliveries - claimed_to)::bigint AS waiting FROM chunk WHERE NOT settled GROUP BY route, lane',
+    const rows = await this.#pool.query<{ route: number; lane: number; waiting: number; oldest: number | null }>(
+      `SELECT route, lane, sum(deliveries - claimed_to)::bigint AS waiting,
+              min(greatest(created_at, not_before)) FILTER (WHERE claimed_to < deliveries) AS oldest
+       FROM chunk WHERE NOT settled GROUP BY route, lane`,
     );
-    this.#waiting = new Map(
-      rows.map((row) => [`${this.#names.routeName(row.route)}.${this.#names.laneName(row.lane)}`, row.waiting]),
-    );
+    const keyed = rows.map((row) => ({
+      ...row,
+      key: `${this.#names.routeName(row.route)}.${this.#names.laneName(row.lane)}`,
+    }));
+    this.#waiting = new Map(keyed.map(({ key, waiting }) => [key, waiting]));
+    this.#oldest = new Map(keyed.flatMap(({ key, oldest }) => (oldest === null ? [] : [[key, oldest]])));
   }
 }

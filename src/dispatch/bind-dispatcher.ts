@@ -15,6 +15,7 @@ import { FINAL, type FinalCode, type Journal } from '../records/index.ts';
 import type { Answer, IncomingDeliver } from '../smpp/index.ts';
 import { parseReceipt } from '../smpp/index.ts';
 import { queueName } from './chunks.ts';
+import { BindCounts } from './counts.ts';
 import { Encoder } from './encoder.ts';
 import type { IdStock } from './extras.ts';
 import { type Holder, heldStill, hydrate, type Insist, type Taken, type TextSource, takeChunks } from './hold.ts';
@@ -38,6 +39,8 @@ export interface WireHandlers {
 export interface CarrierWire extends Wire {
   /** Sessions that are bound. */
   readonly boundSessions: number;
+  /** submit_sm on the wire without an answer. */
+  readonly unanswered: number;
   start(): void;
   /** Unbinds gracefully, bounded in time. */
   close(): Promise<void>;
@@ -96,6 +99,7 @@ const HAND_BACK_AFTER_MS = 30_000;
 
 export class BindDispatcher {
   readonly name: string;
+  readonly counts = new BindCounts();
   readonly #o: BindDispatcherOptions;
   readonly #feeds: Feed[];
   readonly #prefetch: number;
@@ -135,6 +139,7 @@ export class BindDispatcher {
       journal: options.journal,
       index: options.receipts,
       ids: options.idStock,
+      counts: this.counts,
       onTrouble: (error) => this.#trouble('receipts', error),
     });
     this.#wire = options.connect({
@@ -162,6 +167,26 @@ export class BindDispatcher {
     return this.#wire.boundSessions > 0;
   }
 
+  get sessions(): number {
+    return this.#wire.boundSessions;
+  }
+
+  /** This process may send on the bind. */
+  get held(): boolean {
+    return this.#holder !== null;
+  }
+
+  /** submit_sm on the wire without an answer. */
+  get unanswered(): number {
+    return this.#wire.unanswered;
+  }
+
+  /** submit_sm that the throttle would let out at once. */
+  get tokens(): number {
+    return this.#sender?.tokens ?? 0;
+  }
+
+  /** Deliveries claimed without a durable outcome; never more than `claimLimit`. */
   get undecided(): number {
     return this.#sender?.undecided ?? 0;
   }
@@ -170,6 +195,7 @@ export class BindDispatcher {
     return this.#sender?.claimLimit ?? 0;
   }
 
+  /** Deliveries of a lane in memory that are not yet on the wire. */
   buffered(lane: LaneName): number {
     return this.#sender?.buffered(lane) ?? 0;
   }
@@ -237,6 +263,7 @@ export class BindDispatcher {
       claimedTo: (chunks) => this.#insist('claims', holder)(() => heldStill(this.#o.pools.dispatch, holder, chunks)),
       encoder: new Encoder(this.#o.carrier, this.#o.lanes, (body) => this.#texts.get(body)),
       receipts: this.#o.receipts,
+      counts: this.counts,
       nextId: () => this.#o.idStock.next(),
       mayOwn: () => this.#lease.fence() === fence,
       onTrouble: (error) => this.#trouble('claims', error),

@@ -48,6 +48,9 @@ export function connectCarrier(
     get boundSessions() {
       return bind.stats().sessions;
     },
+    get unanswered() {
+      return bind.stats().unanswered;
+    },
     start: () => bind.start(),
     freeFor: (emergency) => bind.freeFor(emergency),
     submit: (pdu, sent, emergency) => bind.submitEncoded(pdu, sent, { emergency }),

@@ -4,9 +4,10 @@
  */
 
 export { Backlog } from './backlog.ts';
-export type { CarrierWire, DispatchLog, WireHandlers } from './bind-dispatcher.ts';
+export type { BindDispatcher, CarrierWire, DispatchLog, WireHandlers } from './bind-dispatcher.ts';
 export { connectCarrier } from './carrier-wire.ts';
 export { createDispatchQueues, insertChunks, type NewChunk, notifyDispatch, queueName, scheduleOf } from './chunks.ts';
+export type { SubmissionCounts } from './counts.ts';
 export { CANCEL_CHANNEL, Dispatch, type DispatchOptions } from './dispatch.ts';
 export type { TextSource } from './hold.ts';
 export type { Sent } from './sender.ts';

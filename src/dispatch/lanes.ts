@@ -27,6 +27,13 @@ export interface LaneSchedule {
 
 export const LANES_BY_URGENCY: readonly LaneName[] = ['emergency', 'security', 'transaction', 'bulk'];
 
+export const perLane = <T>(make: () => T): Record<LaneName, T> => ({
+  emergency: make(),
+  security: make(),
+  transaction: make(),
+  bulk: make(),
+});
+
 export function newSchedule(shares: Readonly<Record<LaneName, LaneShare>>): LaneSchedule {
   return { shares, pass: { emergency: 0, security: 0, transaction: 0, bulk: 0 }, floor: 0, emergencyDebt: 0 };
 }

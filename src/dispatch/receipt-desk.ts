@@ -6,6 +6,7 @@
  */
 import { type Clock, type EpochMs, type Pool, utcDay } from '../platform/index.ts';
 import type { Journal } from '../records/index.ts';
+import type { BindCounts } from './counts.ts';
 import type { IdStock } from './extras.ts';
 import { applyReceipt, findSubmissions, type Match, openUnmatched, type ReceiptIndex } from './receipts.ts';
 import type { DispatchExtra } from './types.ts';
@@ -26,6 +27,7 @@ export interface ReceiptDeskOptions {
   journal: Journal<DispatchExtra>;
   index: ReceiptIndex;
   ids: IdStock;
+  counts: BindCounts;
   onTrouble: (error: unknown) => void;
 }
 
@@ -60,9 +62,11 @@ export class ReceiptDesk {
   /** A receipt has come; `respond` is called exactly once, bounded in time. */
   take(receipt: Receipt, respond: (status: number) => void): void {
     if (this.#closed || this.#o.ids.left < 1_000) {
+      this.#o.counts.receiptsBusy++;
       respond(this.#o.busyStatus);
       return;
     }
+    this.#o.counts.receipt(receipt.state);
     const waiting: Waiting = {
       id: this.#o.ids.next(),
       receipt,
@@ -150,6 +154,7 @@ export class ReceiptDesk {
     // In order of arrival: the first that is young ends the look.
     for (const waiting of this.#unanswered) {
       if (now - waiting.arrived < ANSWER_WITHIN_MS) break;
+      this.#o.counts.receiptsBusy++;
       this.#answer(waiting, this.#o.busyStatus);
     }
     if (this.#looking) return;
@@ -187,6 +192,7 @@ export class ReceiptDesk {
 
   #writeUnmatched(waiting: Waiting): void {
     const { receipt } = waiting;
+    this.#o.counts.receiptsUnmatched++;
     this.#o.journal.add(waiting.id, {
       unmatched: {
         day: utcDay(waiting.receivedAt),

@@ -13,9 +13,10 @@ import type { CarrierPolicy, LaneName, LanePolicy } from '../policy/index.ts';
 import { FINAL, type FinalCode, type Journal, type JournalOp, OUTCOME, type ReleaseRow } from '../records/index.ts';
 import { type Answer, classify } from '../smpp/index.ts';
 import { type ClaimWish, writeClaims } from './claims.ts';
+import type { BindCounts } from './counts.ts';
 import type { Encoder } from './encoder.ts';
 import type { Holder } from './hold.ts';
-import { charge, LANES_BY_URGENCY, type LaneSchedule, newSchedule, nextLane } from './lanes.ts';
+import { charge, LANES_BY_URGENCY, type LaneSchedule, newSchedule, nextLane, perLane } from './lanes.ts';
 import type { ReceiptIndex, Track } from './receipts.ts';
 import { nextRetryAt } from './retry.ts';
 import { Throttle } from './throttle.ts';
@@ -52,6 +53,7 @@ export interface SenderOptions {
   claimedTo: (chunks: readonly number[]) => Promise<ReadonlyMap<number, number> | null>;
   encoder: Encoder;
   receipts: ReceiptIndex;
+  counts: BindCounts;
   /** The next id for a release or a retry chunk; ids are taken ahead so that this never waits. */
   nextId: () => number;
   /** May this process send on the bind at this instant? (lease) */
@@ -69,24 +71,16 @@ const TICK_MS = 250;
 /** After ESME_RTHROTTLED or ESME_RMSGQFUL the bind rests this long. */
 const THROTTLED_REST_MS = 1_000;
 
-type PerLane<T> = Record<LaneName, T>;
-const perLane = <T>(make: () => T): PerLane<T> => ({
-  emergency: make(),
-  security: make(),
-  transaction: make(),
-  bulk: make(),
-});
-
 export class Sender {
   readonly #o: SenderOptions;
   readonly #throttle: Throttle;
   readonly #schedule: LaneSchedule;
   /** Chunks with unclaimed positions, in the order in which they are to be claimed. */
-  readonly #chunks: PerLane<HeldChunk[]> = perLane(() => []);
+  readonly #chunks: Record<LaneName, HeldChunk[]> = perLane(() => []);
   readonly #held = new Set<HeldChunk>();
   /** Claimed and not yet on the wire; the head is next. */
-  readonly #ready: PerLane<Item[]> = perLane(() => []);
-  readonly #isReady: PerLane<boolean> = perLane(() => false);
+  readonly #ready: Record<LaneName, Item[]> = perLane(() => []);
+  readonly #isReady: Record<LaneName, boolean> = perLane(() => false);
   readonly claimLimit: number;
   #undecided = 0;
   #claiming = false;
@@ -115,6 +109,11 @@ export class Sender {
   /** Deliveries claimed without a durable outcome. */
   get undecided(): number {
     return this.#undecided;
+  }
+
+  /** submit_sm that the throttle would let out at once. */
+  get tokens(): number {
+    return this.#throttle.tokens(this.#o.clock.monotonic());
   }
 
   get heldChunks(): number {
@@ -186,14 +185,18 @@ export class Sender {
   answered(sent: Sent, answer: Answer): void {
     const { item, segment } = sent;
     const now = this.#o.clock.now();
+    const counts = this.#o.counts.submissions[item.chunk.lane];
     item.inFlight--;
     if (answer.kind === 'unanswered') {
+      counts.unanswered++;
       this.#note(item, 3, null);
       this.#journalSubmission(sent, OUTCOME.unanswered, null, null, null);
     } else {
       const kind = classify(answer.status);
+      this.#o.counts.responses.add(now - sent.at);
       switch (kind) {
         case 'throttled':
+          counts.throttled++;
           this.#throttle.pause(this.#o.clock.monotonic() + THROTTLED_REST_MS);
           this.#journal(item, { release: this.#releaseRow(item, segment, 'throttled', answer.status) });
           item.toSend.unshift(segment);
@@ -201,14 +204,17 @@ export class Sender {
           if (item.toSend.length === 1 || !this.#ready[item.chunk.lane].includes(item)) this.#putBack(item);
           return;
         case 'ok':
+          counts.accepted++;
           this.#note(item, 1, null);
           this.#journalSubmission(sent, OUTCOME.accepted, answer.status, answer.messageId, now);
           break;
         case 'temporary':
+          counts.refusedForNow++;
           this.#note(item, 2, answer.status);
           this.#journalSubmission(sent, OUTCOME.refusedForNow, answer.status, null, now);
           break;
         case 'permanent':
+          counts.refused++;
           this.#note(item, 4, answer.status);
           this.#journalSubmission(sent, OUTCOME.refused, answer.status, null, now);
           // The rest of the text is of no use to anyone.

@@ -72,4 +72,23 @@ describe('throttle', () => {
     expect(throttle.nextAt(2_000)).toBe(5_000);
     expect(throttle.take(5_000)).toBe(true);
   });
+
+  test('says how many may leave at once: as many as it then lets out, and none while paused', () => {
+    const waits = fc.array(fc.integer({ min: 0, max: 1_500 }), { minLength: 1, maxLength: 30 });
+    fc.assert(
+      fc.property(fc.double({ min: 0.5, max: 300, noNaN: true }), waits, (tps, steps) => {
+        const throttle = new Throttle({ tps, guardMs: 20 }, 0);
+        let now = 0;
+        for (const step of steps) {
+          now += step;
+          const said = throttle.tokens(now);
+          let left = 0;
+          while (throttle.take(now)) left++;
+          expect(said).toBe(left);
+        }
+        throttle.pause(now + 10_000);
+        expect(throttle.tokens(now + 9_999)).toBe(0);
+      }),
+    );
+  });
 });

@@ -59,6 +59,16 @@ export class Throttle {
     return true;
   }
 
+  /** How many PDUs may leave at once, for who watches: 0 while paused or while the window is full. */
+  tokens(now: number): number {
+    if (now < this.#pausedUntil) return 0;
+    const ring = this.#ring;
+    const most = Math.min(ring.length, Math.floor(this.#tokensAt(now)));
+    let free = 0;
+    while (free < most && (ring[(this.#oldest + free) % ring.length] as number) + this.#windowMs <= now) free++;
+    return free;
+  }
+
   /** The SMSC said ESME_RTHROTTLED or ESME_RMSGQFUL: nothing leaves before `until`. */
   pause(until: number): void {
     this.#pausedUntil = Math.max(this.#pausedUntil, until);

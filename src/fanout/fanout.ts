@@ -71,6 +71,11 @@ export class Fanout {
     return fanout;
   }
 
+  /** Alerts that are being fanned out here. */
+  get running(): number {
+    return this.#inHand.size;
+  }
+
   /** Ends after the pages under way (a fraction of a second); their jobs go back to the queue. */
   async stop(): Promise<void> {
     this.#stopped = true;

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { PgBoss } from 'pg-boss';
 import type { ChainWriter } from '../audit/index.ts';
 import type { Pool } from '../platform/index.ts';
+import type { LaneName } from '../policy/index.ts';
 import { readAlert } from './alert.ts';
 import { Broadcast, type BroadcastTools, type HeldJob } from './broadcast.ts';
 import type { EmergencyGate } from './gate.ts';
@@ -31,7 +32,7 @@ export interface WorkerOptions extends BroadcastTools {
   /** Something failed that is tried again. Not called for what producers or carriers did. */
   onTrouble: (error: unknown) => void;
   /** After each page, durable. */
-  onPage?: ((page: { lane: string; deliveries: number; ms: number }) => void) | undefined;
+  onPage?: ((page: { lane: LaneName; deliveries: number; ms: number }) => void) | undefined;
 }
 
 const POLL_MS = 500;

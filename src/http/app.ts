@@ -12,7 +12,7 @@ import { BODY_LIMITS, type BodyLimits } from './body.ts';
 import type { HttpEnv } from './context.ts';
 import { docsRoutes } from './docs.ts';
 import { problemOfIssues } from './issues.ts';
-import { PROBLEM_TYPES, ProblemError, problemResponse } from './problems.ts';
+import { PROBLEM_TYPES, type ProblemCode, ProblemError, problemResponse } from './problems.ts';
 import { alertRoutes } from './routes/alerts.ts';
 import { deliveryRoutes } from './routes/deliveries.ts';
 import { listRoutes } from './routes/lists.ts';
@@ -27,13 +27,22 @@ export interface AppOptions {
   /** Shown in the API's description. */
   readonly version?: string;
   /** Called at the end of each request; `route` is a pattern such as `/v1/alerts/:id`. */
-  readonly observe?: (request: { method: string; route: string; status: number; ms: number }) => void;
+  readonly observe?: (request: ObservedRequest) => void;
   readonly bodyLimits?: Partial<BodyLimits>;
   readonly uploadLimits?: Partial<UploadLimits>;
   /** Where files of row errors wait until they are sent; the system's temporary folder by default. */
   readonly spoolDir?: string;
   /** True while the process drains: /readyz says 503. */
   readonly draining?: () => boolean;
+}
+
+export interface ObservedRequest {
+  readonly method: string;
+  readonly route: string;
+  readonly status: number;
+  readonly ms: number;
+  /** What it was refused with; null when it was not. */
+  readonly problem: ProblemCode | null;
 }
 
 export type App = OpenAPIHono<HttpEnv>;
@@ -56,7 +65,9 @@ export function createApp(services: Services, options: AppOptions = {}): App {
     if (observe === undefined) return next();
     const start = performance.now();
     await next();
-    observe({ method: c.req.method, route: routePath(c, -1), status: c.res.status, ms: performance.now() - start });
+    const ms = performance.now() - start;
+    const problem = c.error === undefined ? null : problemOf(c.error).code;
+    observe({ method: c.req.method, route: routePath(c, -1), status: c.res.status, ms, problem });
   });
 
   alertRoutes(app, services, bodyLimits);

@@ -2,7 +2,7 @@
  * The HTTP door. Each route is: who may (auth.ts), parse (schemas/), one call into a room (services.ts), shape the
  * answer. Every refusal is a problem document of one closed registry (problems.ts).
  */
-export { type App, type AppOptions, createApp } from './app.ts';
+export { type App, type AppOptions, createApp, type ObservedRequest } from './app.ts';
 export { SCOPES, type Scope } from './auth.ts';
 export { BODY_LIMITS, type BodyLimits } from './body.ts';
 export { PROBLEM_CODES, PROBLEM_TYPES, type ProblemCode } from './problems.ts';

@@ -1,0 +1,182 @@
+/**
+ * What this process shows at /metrics. Rooms keep plain numbers of their own; here they get names, labels and a line of
+ * help. Labels are lanes, binds, routes and pools, and closed sets of the code: policies bound how many there can be.
+ */
+import type { AlertService, Intake } from './alerts/index.ts';
+import type { Backlog, BindDispatcher, Dispatch, SubmissionCounts } from './dispatch/index.ts';
+import type { Fanout } from './fanout/index.ts';
+import { type ObservedRequest, PROBLEM_CODES, type ProblemCode } from './http/index.ts';
+import { type Clock, type Database, Durations, type Metrics, type Sample } from './platform/index.ts';
+import { LANES, type LaneName, type Policies } from './policy/index.ts';
+import { MESSAGE_STATE } from './records/index.ts';
+
+type PerLane = Record<LaneName, number>;
+const noneOfAnyLane = (): PerLane => ({ emergency: 0, security: 0, transaction: 0, bulk: 0 });
+
+/** What comes in, counted as it passes. */
+export class Traffic {
+  readonly accepted = noneOfAnyLane();
+  readonly replayed = noneOfAnyLane();
+  readonly refused = new Map<ProblemCode, number>(PROBLEM_CODES.map((code) => [code, 0]));
+  /** From POST to 202. */
+  readonly accepting = new Durations();
+  readonly pages = noneOfAnyLane();
+  readonly deliveries = noneOfAnyLane();
+
+  request({ method, route, status, ms, problem }: ObservedRequest): void {
+    if (method !== 'POST' || route !== '/v1/alerts') return;
+    if (status === 202) this.accepting.add(ms);
+    else if (problem !== null) this.refused.set(problem, (this.refused.get(problem) ?? 0) + 1);
+  }
+
+  page({ lane, deliveries }: { lane: LaneName; deliveries: number }): void {
+    this.pages[lane]++;
+    this.deliveries[lane] += deliveries;
+  }
+
+  /** The same service, its answers counted by lane. */
+  counting(alerts: AlertService): AlertService {
+    return {
+      get: (organisation, id) => alerts.get(organisation, id),
+      cancel: (principal, id) => alerts.cancel(principal, id),
+      submit: async (principal, request, key) => {
+        const result = await alerts.submit(principal, request, key);
+        if (result.kind === 'accepted') (result.replay ? this.replayed : this.accepted)[request.lane]++;
+        return result;
+      },
+    };
+  }
+}
+
+export interface Observed {
+  traffic: Traffic;
+  dispatch: Dispatch;
+  intake: Intake;
+  fanout: Fanout;
+  backlog: Backlog;
+  pools: Database['pools'];
+  policies: Policies;
+  clock: Clock;
+}
+
+export function registerMetrics(metrics: Metrics, observed: Observed): void {
+  intakeMetrics(metrics, observed);
+  backlogMetrics(metrics, observed);
+  bindMetrics(metrics, observed);
+  databaseMetrics(metrics, observed);
+}
+
+function intakeMetrics(metrics: Metrics, { traffic, intake, fanout }: Observed): void {
+  const { counter, gauge, histogram } = metrics;
+  counter('tocsin_alerts_accepted_total', 'Alerts accepted: durable, and answered 202', () =>
+    lanes((lane) => traffic.accepted[lane]),
+  );
+  counter(
+    'tocsin_alerts_replayed_total',
+    'Requests answered 202 for an alert that the same Idempotency-Key had stored before',
+    () => lanes((lane) => traffic.replayed[lane]),
+  );
+  counter('tocsin_alerts_refused_total', 'POST /v1/alerts refused, by the type of the problem', () =>
+    [...traffic.refused].map(([problem, value]) => [{ problem }, value]),
+  );
+  histogram('tocsin_alert_accept_seconds', 'From POST /v1/alerts to its 202', () => [[{}, traffic.accepting]]);
+  gauge('tocsin_intake_waiting_alerts', 'Alerts that wait to be stored', () => [[{}, intake.waiting]]);
+  counter('tocsin_fanout_pages_total', 'Pages of broadcasts fanned out', () => lanes((lane) => traffic.pages[lane]));
+  counter('tocsin_fanout_deliveries_total', 'Deliveries made by fan-out', () =>
+    lanes((lane) => traffic.deliveries[lane]),
+  );
+  gauge('tocsin_fanout_running', 'Broadcasts being fanned out by this process', () => [[{}, fanout.running]]);
+}
+
+function backlogMetrics({ gauge }: Metrics, { backlog, policies, clock }: Observed): void {
+  const routes = policies.routing.routes.map(({ name }) => name);
+  const each = (read: (route: string, lane: LaneName) => number): Sample[] =>
+    routes.flatMap((route) => LANES.map((lane): Sample => [{ route, lane }, read(route, lane)]));
+  gauge(
+    'tocsin_backlog_deliveries',
+    'Deliveries of a route that are not claimed by any bind yet, work for later included; of all processes, counted each second',
+    () => each((route, lane) => backlog.waiting(route, lane)),
+  );
+  gauge('tocsin_backlog_oldest_seconds', 'For how long the oldest of them has been due', () =>
+    each((route, lane) => Math.max(0, clock.now() - (backlog.waitingSince(route, lane) ?? clock.now())) / 1_000),
+  );
+}
+
+const OUTCOMES: Readonly<Record<keyof SubmissionCounts, string>> = {
+  accepted: 'accepted',
+  throttled: 'throttled',
+  refusedForNow: 'refused_for_now',
+  refused: 'refused',
+  unanswered: 'unanswered',
+};
+
+function bindMetrics(metrics: Metrics, { dispatch, policies }: Observed): void {
+  const { counter, gauge, histogram } = metrics;
+  const binds = <V>(read: (bind: BindDispatcher) => V): Sample<V>[] =>
+    dispatch.binds.map((bind) => [{ bind: bind.name }, read(bind)]);
+  const contract = ({ name }: BindDispatcher) => policies.carriers[name] as Policies['carriers'][string];
+  counter('tocsin_bind_submissions_total', 'submit_sm (segments) by how they ended; unanswered ones are in doubt', () =>
+    dispatch.binds.flatMap(({ name: bind, counts }) =>
+      LANES.flatMap((lane) =>
+        Object.entries(OUTCOMES).map(([key, outcome]): Sample => {
+          const value = counts.submissions[lane][key as keyof SubmissionCounts];
+          return [{ bind, lane, outcome }, value];
+        }),
+      ),
+    ),
+  );
+  histogram('tocsin_bind_response_seconds', 'From submit_sm to submit_sm_resp', () =>
+    binds(({ counts }) => counts.responses),
+  );
+  gauge('tocsin_bind_buffered_deliveries', 'Deliveries that a bind holds in memory and has not sent', () =>
+    dispatch.binds.flatMap((bind) => LANES.map((lane): Sample => [{ bind: bind.name, lane }, bind.buffered(lane)])),
+  );
+  gauge('tocsin_bind_up', '1 while a session with the carrier is bound', () => binds(({ up }) => Number(up)));
+  gauge('tocsin_bind_sessions', 'Sessions bound', () => binds(({ sessions }) => sessions));
+  gauge('tocsin_bind_lease_held', '1 while this process is the one that sends on the bind', () =>
+    binds(({ held }) => Number(held)),
+  );
+  gauge('tocsin_bind_window_used', 'submit_sm on the wire without an answer', () => binds((bind) => bind.unanswered));
+  gauge('tocsin_bind_window_size', 'submit_sm that may be unanswered at once, over the sessions that are bound', () =>
+    binds((bind) => contract(bind).window * bind.sessions),
+  );
+  gauge('tocsin_bind_tps_contract', 'submit_sm per second that the contract allows', () =>
+    binds((bind) => contract(bind).tps),
+  );
+  gauge('tocsin_bind_tokens', 'submit_sm that the throttle would let out at once', () => binds((bind) => bind.tokens));
+  gauge('tocsin_bind_claimed_deliveries', 'Deliveries claimed without a durable outcome: in doubt after a crash', () =>
+    binds((bind) => bind.undecided),
+  );
+  gauge('tocsin_bind_claim_limit', 'The most that may be claimed without a durable outcome (K)', () =>
+    binds((bind) => bind.claimLimit),
+  );
+  counter('tocsin_receipts_total', 'Receipts taken, by message_state; repeated ones included', () =>
+    dispatch.binds.flatMap(({ name: bind, counts }) =>
+      Object.entries(MESSAGE_STATE).map(([state, code]): Sample => [{ bind, state }, counts.receipts[code] ?? 0]),
+    ),
+  );
+  counter('tocsin_receipts_busy_total', 'deliver_sm answered busy, which the carrier sends again', () =>
+    binds(({ counts }) => counts.receiptsBusy),
+  );
+  counter('tocsin_receipts_unmatched_total', 'Receipts of which no submission was known when they came', () =>
+    binds(({ counts }) => counts.receiptsUnmatched),
+  );
+}
+
+function databaseMetrics({ gauge }: Metrics, { dispatch: { journal }, pools }: Observed): void {
+  const perPool = (read: (stats: Database['pools']['intake']['stats']) => number): Sample[] =>
+    Object.values(pools).map((pool) => [{ pool: pool.name }, read(pool.stats)]);
+  gauge('tocsin_journal_lag_seconds', 'Age of the oldest outcome that waits to be written', () => [
+    [{}, journal.lagMs() / 1_000],
+  ]);
+  gauge('tocsin_journal_waiting_operations', 'Outcomes that wait to be written', () => [[{}, journal.backlog]]);
+  gauge('tocsin_database_sessions', 'Sessions open', () => perPool(({ sessions }) => sessions));
+  gauge('tocsin_database_sessions_in_use', 'Sessions that run a transaction', () => perPool(({ busy }) => busy));
+  gauge('tocsin_database_sessions_waiting', 'Transactions that wait for a session', () =>
+    perPool(({ waiting }) => waiting),
+  );
+}
+
+function lanes(read: (lane: LaneName) => number): Sample[] {
+  return LANES.map((lane) => [{ lane }, read(lane)]);
+}
