@@ -19,7 +19,7 @@ import type { Holder } from './hold.ts';
 import { charge, LANES_BY_URGENCY, type LaneSchedule, newSchedule, nextLane, perLane } from './lanes.ts';
 import type { ReceiptIndex, Track } from './receipts.ts';
 import { nextRetryAt } from './retry.ts';
-import { Throttle } from './throttle.ts';
+import { type Slot, Throttle } from './throttle.ts';
 import type { DispatchExtra, HeldChunk, Item } from './types.ts';
 
 /** What a sender needs of the bind's sessions. */
@@ -38,6 +38,7 @@ export interface Sent {
   item: Item;
   segment: number;
   at: number;
+  slot: Slot;
 }
 
 export interface SenderOptions {
@@ -85,6 +86,7 @@ export class Sender {
   #undecided = 0;
   #claiming = false;
   #sendTimer: NodeJS.Timeout | null = null;
+  #sendTimerAt = 0;
   #turnQueued = false;
   readonly #tick: NodeJS.Timeout;
   #state: 'running' | 'draining' | 'stopped' | 'lost' = 'running';
@@ -192,6 +194,7 @@ export class Sender {
       this.#note(item, 3, null);
       this.#journalSubmission(sent, OUTCOME.unanswered, null, null, null);
     } else {
+      this.#throttle.answered(sent.slot, this.#o.clock.monotonic());
       const kind = classify(answer.status);
       this.#o.counts.responses.add(now - sent.at);
       switch (kind) {
@@ -252,8 +255,9 @@ export class Sender {
         this.#withdrawClaimed(item, FINAL.expired, 'expired');
         continue;
       }
-      if (!this.#throttle.take(monotonic)) {
-        this.#sendAt(this.#throttle.nextAt(monotonic) - monotonic);
+      const slot = this.#throttle.take(monotonic);
+      if (slot < 0) {
+        this.#sendIn(this.#throttle.nextAt(monotonic) - monotonic);
         return;
       }
       const segment = item.toSend.shift() as number;
@@ -264,7 +268,7 @@ export class Sender {
         this.#withdrawClaimed(item, FINAL.expired, 'expired');
         continue;
       }
-      const sent: Sent = { owner: this, item, segment, at: now };
+      const sent: Sent = { owner: this, item, segment, at: now, slot };
       item.inFlight++;
       if (!wire.submit(pdu, sent, lane === 'emergency')) {
         item.inFlight--;
@@ -278,8 +282,14 @@ export class Sender {
     this.kick();
   }
 
-  #sendAt(delayMs: number): void {
-    if (this.#sendTimer !== null) return;
+  /** Looks again after `delayMs`; of several wishes the earliest counts. */
+  #sendIn(delayMs: number): void {
+    const at = this.#o.clock.monotonic() + delayMs;
+    if (this.#sendTimer !== null) {
+      if (this.#sendTimerAt <= at) return;
+      clearTimeout(this.#sendTimer);
+    }
+    this.#sendTimerAt = at;
     this.#sendTimer = setTimeout(
       () => {
         this.#sendTimer = null;
