@@ -99,13 +99,16 @@ export class CrashRig {
     const redelivered = () => this.#simulator.stats().accounts[0]?.receipts.redelivered ?? 0;
     const redeliveredBefore = redelivered();
     const received = () => this.#simulator.stats().accounts[0]?.received ?? 0;
-    let receivedAtStrike = 0;
+    let receivedBefore = Number.POSITIVE_INFINITY;
     if (arm !== undefined) {
       this.points.arm(arm.point, (reached) => {
         fired = reached;
         struckAt = performance.now();
-        receivedAtStrike = received();
-        restarted = arm.strike === 'kill' ? this.#restart() : this.#terminate(reached.backendPid);
+        const struck = arm.strike === 'kill' ? this.#restart() : this.#terminate(reached.backendPid);
+        // What still lay in sockets when the server was killed is none of the next one's work.
+        restarted = struck.then(() => {
+          receivedBefore = received();
+        });
         // With its backend gone a statement or its answer is lost; the other sockets have lost nothing.
         return arm.strike === 'kill' || reached.backendPid !== null;
       });
@@ -116,7 +119,7 @@ export class CrashRig {
     let open = Number.POSITIVE_INFINITY;
     while (open > 0 && performance.now() < until) {
       await sleep(20);
-      if (fired !== null && recoveredMs === null && received() > receivedAtStrike) {
+      if (fired !== null && recoveredMs === null && received() > receivedBefore) {
         recoveredMs = Math.round(performance.now() - struckAt);
       }
       open = await this.#open(alerts);
