@@ -1,9 +1,10 @@
 /** `npm run load -- <scenario> [--json]`: one scenario, bounded, correct or it says so; one JSON object on the last line. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { throughput } from './throughput.ts';
+import { wire } from './wire.ts';
 
 const scenarios: Record<string, (options: Record<string, string>) => Promise<{ scenario: string; correct: boolean }>> =
-  { throughput };
+  { throughput, wire };
 
 const [name = '', ...rest] = process.argv.slice(2);
 const scenario = scenarios[name];
