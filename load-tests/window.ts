@@ -1,11 +1,10 @@
 /**
  * How much of one bind's window is in use: the SMSC (`src/simulator`, in a process of its own) takes 20 ms for each answer,
  * so `window` ÷ mean answer time is all that a client can do. The mean is the simulator's own, from the read that brought
- * a submit_sm to the turn that wrote its answer: what goes by on the way and in the client counts against the client.
+ * a submit_sm until its answer was written: what goes by on the way and in the client counts against the client.
  */
-import { setPriority } from 'node:os';
 import { type AccountStats, forkSimulator } from '../src/simulator/index.ts';
-import { type ProcessFigures, round, watchProcess } from './gauges.ts';
+import { goFirst, type ProcessFigures, round, watchProcess } from './gauges.ts';
 import { MESSAGES_MAX } from './wire-message.ts';
 import { WireSender } from './wire-sender.ts';
 
@@ -35,12 +34,7 @@ export async function windowUse(options: Record<string, string>): Promise<Window
   const messages = Number(options.messages ?? 25_000);
   if (!(messages >= WINDOW && messages <= MESSAGES_MAX))
     throw new RangeError(`--messages goes from ${WINDOW} to ${MESSAGES_MAX}`);
-  try {
-    // As the simulator does for itself: each side would have a machine of its own, and not wait for other work here.
-    setPriority(-10);
-  } catch {
-    // Needs a privilege; without it, a busy machine costs some of the figure.
-  }
+  const goBack = goFirst();
   const behaviour = { faults: { slowMs: ANSWER_MS }, receipts: { delayMs: RECEIPT_MS } };
   const smsc = await forkSimulator({ accounts: [WARM_UP, MEASURED].map((systemId) => ({ systemId, ...behaviour })) });
   const senderOf = (systemId: string, count: number) =>
@@ -51,7 +45,7 @@ export async function windowUse(options: Record<string, string>): Promise<Window
     await warmUp.unbind();
     const watch = watchProcess();
     const sender = senderOf(MEASURED, messages);
-    const seconds = await sender.run();
+    const { toAnswers, toReceipts } = await sender.run();
     const figures = watch.stop();
     await smsc.waitFor(MEASURED, 'receipts.answered', { atLeast: messages }, WAIT_MS);
     const account = (await smsc.stats()).accounts[1] as AccountStats;
@@ -59,12 +53,12 @@ export async function windowUse(options: Record<string, string>): Promise<Window
     const { received, accepted, heldAnswers, heldAnswersUs, fired, receipts } = account;
     const counts = [received, accepted, heldAnswers, fired.slow, receipts.created, receipts.sent, receipts.answered];
     const meanAnswerMs = heldAnswersUs / heldAnswers / 1_000;
-    const perSecond = messages / seconds;
+    const perSecond = messages / toAnswers;
     return {
       scenario: 'window',
       correct: sender.correct && counts.every((count) => count === messages),
       messages,
-      seconds: round(seconds),
+      seconds: round(toReceipts),
       window: WINDOW,
       meanAnswerMs: round(meanAnswerMs),
       messagesPerSecond: Math.round(perSecond),
@@ -73,5 +67,6 @@ export async function windowUse(options: Record<string, string>): Promise<Window
     };
   } finally {
     await smsc.stop();
+    goBack();
   }
 }

@@ -31,8 +31,9 @@ export class WireSender {
   /** Answers and receipts that each message has had. */
   private readonly answers: Uint8Array;
   private readonly receipts: Uint8Array;
-  /** `performance.now()` of the first submit_sm. */
+  // `performance.now()` of the first submit_sm and of the last answer.
   private from = 0;
+  private answeredAt = 0;
   private sent = 0;
   private accepted = 0;
   private delivered = 0;
@@ -61,8 +62,8 @@ export class WireSender {
     });
   }
 
-  /** Seconds from the first submit_sm to the last receipt. */
-  async run(): Promise<number> {
+  /** Seconds from the first submit_sm to the last answer, and to the last receipt. */
+  async run(): Promise<{ toAnswers: number; toReceipts: number }> {
     const timer = setTimeout(
       () => this.done.reject(new Error(`not done after ${GIVE_UP_AFTER_MS} ms: ${this.delivered} receipts`)),
       GIVE_UP_AFTER_MS,
@@ -70,7 +71,8 @@ export class WireSender {
     this.bind.start();
     await this.done.promise;
     clearTimeout(timer);
-    return (performance.now() - this.from) / 1_000;
+    const now = performance.now();
+    return { toAnswers: (this.answeredAt - this.from) / 1_000, toReceipts: (now - this.from) / 1_000 };
   }
 
   unbind(): Promise<void> {
@@ -114,6 +116,7 @@ export class WireSender {
       return;
     }
     this.accepted++;
+    if (this.accepted === this.messages) this.answeredAt = performance.now();
     this.awaited.set(answer.messageId, number);
   }
 

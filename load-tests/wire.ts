@@ -7,7 +7,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { rawWireBaseline, smppPackageBaseline } from './baselines.ts';
-import { type ProcessFigures, round, watchProcess } from './gauges.ts';
+import { goFirst, type ProcessFigures, round, watchProcess } from './gauges.ts';
 import { MESSAGES_MAX } from './wire-message.ts';
 import { WireSender } from './wire-sender.ts';
 import type { SmscCounts, SmscSays } from './wire-smsc.ts';
@@ -22,31 +22,42 @@ export interface WireFigures extends ProcessFigures {
   messages: number;
   seconds: number;
   messagesPerSecond: number;
+}
+
+export interface WireComparison extends WireFigures {
   baseline: { wirePerSecond: number; smppPackagePerSecond: number };
 }
 
-export async function wire(options: Record<string, string>): Promise<WireFigures> {
+export async function wire(options: Record<string, string>): Promise<WireComparison> {
   const messages = Number(options.messages ?? 600_000);
   if (!(messages >= 1 && messages <= MESSAGES_MAX)) throw new RangeError(`--messages goes from 1 to ${MESSAGES_MAX}`);
-  const baseline = {
-    wirePerSecond: await rawWireBaseline(500_000),
-    smppPackagePerSecond: await smppPackageBaseline(50_000),
-  };
+  const goBack = goFirst();
+  try {
+    const baseline = {
+      wirePerSecond: await rawWireBaseline(500_000),
+      smppPackagePerSecond: await smppPackageBaseline(50_000),
+    };
+    return { ...(await measureWire(messages)), baseline };
+  } finally {
+    goBack();
+  }
+}
+
+/** The flow itself, without what it is compared with. */
+export async function measureWire(messages: number): Promise<WireFigures> {
   const smsc = await startSmsc(messages);
   try {
     const watch = watchProcess();
     const sender = new WireSender({ messages, systemId: 'load', port: smsc.port, window: WINDOW });
-    const seconds = await sender.run();
+    const { toReceipts } = await sender.run();
     const figures = watch.stop();
     await sender.unbind();
-    const correct = sender.correct && agrees(await smsc.counts, messages);
     return {
       scenario: 'wire',
-      correct,
+      correct: sender.correct && agrees(await smsc.counts, messages),
       messages,
-      seconds: round(seconds),
-      messagesPerSecond: Math.round(messages / seconds),
-      baseline,
+      seconds: round(toReceipts),
+      messagesPerSecond: Math.round(messages / toReceipts),
       ...figures,
     };
   } finally {
