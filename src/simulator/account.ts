@@ -95,6 +95,8 @@ export class SmscAccount {
       refusedTemporary: 0,
       malformed: 0,
       rateMax: 0,
+      heldAnswers: 0,
+      heldAnswersUs: 0,
       receipts,
       fired,
       now: { sessions: 0, waiting: 0, held: 0, unanswered: 0 },

@@ -71,7 +71,7 @@ export class SmscSession implements AccountSession {
   #nowMs = 0;
   #out: Buffer[] = [];
   #flushing = false;
-  readonly #later = new Fifo<{ dueUs: number; pdu: Buffer }>();
+  readonly #later = new Fifo<{ arrivedUs: number; dueUs: number; pdu: Buffer }>();
   #heardUs: number;
   #enquiredUs = 0;
 
@@ -128,9 +128,9 @@ export class SmscSession implements AccountSession {
     setImmediate(() => this.flush());
   }
 
-  /** Writes a PDU at `dueUs`, after those that were held up before it. */
+  /** Writes the answer to what is being read at `dueUs`, after those that were held up before it. */
   writeLater(pdu: Buffer, dueUs: number): void {
-    this.#later.push({ dueUs, pdu });
+    this.#later.push({ arrivedUs: this.#nowUs, dueUs, pdu });
     if (this.#later.length >= laterMax) this.#socket.pause();
   }
 
@@ -143,14 +143,27 @@ export class SmscSession implements AccountSession {
     if (this.#socket.writableLength > 4 * backlogBytes) this.#socket.pause();
   }
 
-  /** Sends the answers whose time has come. */
+  /** Sends the answers whose time has come, ahead of whatever else this turn brings. */
   tick(nowUs: number): void {
+    let count = 0;
+    let arrivedUs = 0;
     for (let head = this.#later.peek(); head !== undefined && head.dueUs <= nowUs; head = this.#later.peek()) {
       this.#later.shift();
       if (this.account?.faults.silent === 'all') continue;
+      count += 1;
+      arrivedUs += head.arrivedUs;
       this.write(head.pdu);
     }
+    if (count > 0) this.#written(count, arrivedUs);
     this.resume();
+  }
+
+  #written(count: number, arrivedUs: number): void {
+    this.flush();
+    const stats = this.account?.stats;
+    if (stats === undefined) return;
+    stats.heldAnswers += count;
+    stats.heldAnswersUs += count * this.#host.clock.monotonicUs() - arrivedUs;
   }
 
   /** Once a second or so: binds that don't come, links that went quiet. */

@@ -20,6 +20,9 @@ export interface AccountStats {
   malformed: number;
   /** Highest number of submit_sm in any one second. */
   rateMax: number;
+  /** Answers that were held up and have been written, and the microseconds from arrival to writing, summed. */
+  heldAnswers: number;
+  heldAnswersUs: number;
   receipts: ReceiptStats;
   /** How often each fault fired. */
   fired: FiredStats;
