@@ -25,7 +25,7 @@ export interface Point {
 export type BroadcastArea =
   /** What the SMSC calls the area: 1 to 100 characters of U+0001..U+00FF. */
   | { format: 'alias'; name: string }
-  /** `radius` in metres, at most 1,800,000. */
+  /** `radius` in metres, at most 1,806,627. */
   | { format: 'circle'; centre: Point; radius: number }
   | { format: 'ellipsoidArc'; arc: EllipsoidArc }
   /** 3 to 15 points, in their order along the edge. */
@@ -38,7 +38,7 @@ export interface EllipsoidArc {
   centre: Point;
   /** Metres from the centre to the ring, 0 to 327,675. */
   innerRadius: number;
-  /** Metres across the ring, at most 1,800,000. */
+  /** Metres across the ring, at most 1,806,627. */
   uncertaintyRadius: number;
   /** Degrees clockwise from north at which the arc begins, 0 up to 360. */
   offsetAngle: number;
@@ -66,7 +66,8 @@ const STEPS_PER_QUARTER = 2 ** 23;
 const STEPS_PER_TURN = 2 ** 24;
 const RADIUS_STEP_M = 5;
 const RADIUS_STEPS_MAX = 0xffff;
-const UNCERTAINTY_STEPS_MAX = 127;
+/** Metres: 1,806,627. */
+const RADIUS_MAX = uncertaintyRadius(127);
 const ANGLE_STEP = 2;
 const ANGLE_STEPS_MAX = 179;
 
@@ -104,8 +105,8 @@ export function decodeArea(value: Buffer): BroadcastArea | undefined {
   const details = value.subarray(1);
   const shape = details[0] ?? 0;
   if (octet === ALIAS) return { format: 'alias', name: details.toString('latin1') };
-  if (octet === ELLIPSOID_ARC && details.length >= ARC_LENGTH && (shape & 0xf0) === SHAPE_ARC) {
-    const arc = decodeArc(details);
+  const arc = octet === ELLIPSOID_ARC ? decodeArc(details) : undefined;
+  if (arc !== undefined) {
     const whole = arc.innerRadius === 0 && arc.offsetAngle === 0 && arc.includedAngle === 360 && arc.confidence === 0;
     return whole
       ? { format: 'circle', centre: arc.centre, radius: arc.uncertaintyRadius }
@@ -149,7 +150,7 @@ function encodeArc(arc: EllipsoidArc): Buffer {
   check(arc.offsetAngle >= 0 && arc.offsetAngle < 360, 'has an offset angle outside 0..360');
   out[11] = Math.floor(arc.offsetAngle / ANGLE_STEP);
   check(arc.includedAngle > 0 && arc.includedAngle <= 360, 'has an included angle that is not above 0 and up to 360');
-  out[12] = Math.min(ANGLE_STEPS_MAX, Math.ceil(arc.includedAngle / ANGLE_STEP) - 1);
+  out[12] = Math.max(1, Math.ceil(arc.includedAngle / ANGLE_STEP)) - 1;
   check(
     Number.isInteger(arc.confidence) && arc.confidence >= 0 && arc.confidence <= 100,
     'has a confidence that is not a whole per cent of 0..100',
@@ -158,13 +159,16 @@ function encodeArc(arc: EllipsoidArc): Buffer {
   return out;
 }
 
-function decodeArc(details: Buffer): EllipsoidArc {
+function decodeArc(details: Buffer): EllipsoidArc | undefined {
+  const [shape, offsetAngle, includedAngle] = [details[0] ?? 0, details[10] ?? 0, details[11] ?? 0];
+  if (details.length < ARC_LENGTH || (shape & 0xf0) !== SHAPE_ARC) return undefined;
+  if (offsetAngle > ANGLE_STEPS_MAX || includedAngle > ANGLE_STEPS_MAX) return undefined;
   return {
     centre: readPoint(details, 1),
     innerRadius: details.readUInt16BE(7) * RADIUS_STEP_M,
     uncertaintyRadius: uncertaintyRadius((details[9] as number) & 0x7f),
-    offsetAngle: (details[10] as number) * ANGLE_STEP,
-    includedAngle: ((details[11] as number) + 1) * ANGLE_STEP,
+    offsetAngle: offsetAngle * ANGLE_STEP,
+    includedAngle: (includedAngle + 1) * ANGLE_STEP,
     confidence: (details[12] as number) & 0x7f,
   };
 }
@@ -208,8 +212,10 @@ function uncertaintyRadius(steps: number): number {
 
 /** The smallest K whose radius is not below this one, but for the last bits of the arithmetic. */
 function uncertaintySteps(radius: number): number {
-  check(radius >= 0 && radius <= uncertaintyRadius(UNCERTAINTY_STEPS_MAX), 'has a radius outside 0..1,800,000 m');
-  return Math.min(UNCERTAINTY_STEPS_MAX, Math.max(0, Math.ceil(Math.log(radius / 10 + 1) / Math.log(1.1) - 1e-9)));
+  check(radius >= 0 && radius <= RADIUS_MAX, `has a radius outside 0..${Math.floor(RADIUS_MAX)} m`);
+  let steps = Math.floor(Math.log(radius / 10 + 1) / Math.log(1.1));
+  while (uncertaintyRadius(steps) < radius * (1 - 1e-9)) steps++;
+  return steps;
 }
 
 function check(holds: boolean, rule: string): void {

@@ -17,14 +17,14 @@ export interface TlvKind<V> {
 /** An unsigned integer from `first` to `last`, and `also`. Read from one to four octets, whatever was agreed. */
 export function integer(
   width: 1 | 2 | 4,
-  { first = 0, last = 2 ** (8 * width) - 1, also = -1 }: { first?: number; last?: number; also?: number } = {},
+  { first = 0, last = 2 ** (8 * width) - 1, also = first }: { first?: number; last?: number; also?: number } = {},
 ): TlvKind<number> {
   return {
     type: 'integer',
     octets: [width, width],
     write: (name, value) => {
       if (!Number.isInteger(value) || ((value < first || value > last) && value !== also)) {
-        throw new FieldError(name, `is not an integer of ${first}..${last}${also < 0 ? '' : ` or ${also}`}`);
+        throw new FieldError(name, `is not an integer of ${first}..${last}${also === first ? '' : ` or ${also}`}`);
       }
       const out = Buffer.alloc(width);
       out.writeUIntBE(value, 0, width);
