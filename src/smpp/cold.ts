@@ -2,10 +2,9 @@
  * PDUs by the standard's names, for who handles them without knowing them one by one, and what is said in a bind. The
  * typed door is `pdus/codec.ts`.
  */
-import { Command, RESPONSE_BIT } from './commands.ts';
+import { Command, RESPONSE_BIT, SEQUENCE_OFFSET } from './commands.ts';
 import { FieldError } from './errors.ts';
-import type { Tlv } from './octets.ts';
-import { readUint32 } from './octets.ts';
+import { readUint32, type Tlv, writeUint32 } from './octets.ts';
 import { type ByName, decodePdu, encodeByTable, encodePdu, pduOf } from './pdus/codec.ts';
 import { cstring, type Field } from './pdus/fields.ts';
 import { commandOf, type Descriptor, isCommand, PDUS, type Pdu } from './pdus/table.ts';
@@ -27,7 +26,8 @@ type AnyField = Field<string, unknown>;
 /**
  * Without a body when `status` is not 0 and there are no TLVs. Fields that are left out are empty.
  * @param command the standard's name.
- * @param fields mandatory fields and TLVs by the standard's names.
+ * @param sequence 0 for one that is filled in when it is sent.
+ * @param fields mandatory fields and TLVs by the standard's names, their values as `PduOf` and `TlvValue` have them.
  * @throws FieldError when the command or a name is unknown, or a field can't be carried.
  */
 export function encodeCold(
@@ -37,15 +37,22 @@ export function encodeCold(
   status: number = Status.ok,
 ): Buffer {
   if (!isCommand(command)) throw new FieldError('command', 'is not one of SMPP');
-  const pdu = pduOf(command, { status, sequence }) as unknown as ByName;
+  const pdu = pduOf(command, { status, sequence: Math.max(1, sequence) }) as unknown as ByName;
   const tlvs: Tlv[] = [];
-  for (const [name, value] of Object.entries(fields)) {
-    const known = (PDUS[command].fields as readonly AnyField[]).find(({ standard }) => standard === name);
-    if (known !== undefined) pdu[known.name] = value;
-    else if (Object.hasOwn(TLVS, name)) tlvs.push(tlv(name as TlvName, value as never));
-    else throw new FieldError(name, `is no field of ${command}`);
+  try {
+    for (const [name, value] of Object.entries(fields)) {
+      const known = (PDUS[command].fields as readonly AnyField[]).find(({ standard }) => standard === name);
+      if (known !== undefined) pdu[known.name] = value;
+      else if (Object.hasOwn(TLVS, name)) tlvs.push(tlv(name as TlvName, value as never));
+      else throw new FieldError(name, `is no field of ${command}`);
+    }
+    const octets = encodePdu({ ...pdu, tlvs } as unknown as Pdu);
+    writeUint32(octets, SEQUENCE_OFFSET, sequence);
+    return octets;
+  } catch (error) {
+    // A value of another type than the field's: what comes by name has not met the compiler.
+    throw error instanceof FieldError ? error : new FieldError(command, 'holds a value of the wrong type');
   }
-  return encodePdu({ ...pdu, tlvs } as unknown as Pdu);
 }
 
 /** @throws PduError when the body is malformed. */

@@ -371,6 +371,26 @@ describe("by the standard's names", () => {
     );
   });
 
+  it('a value of the wrong type is refused too: a text would go out as zeros', () => {
+    const cases: [command: string, fields: Record<string, unknown>][] = [
+      ['replace_sm', { short_message: 'new' }],
+      ['data_sm', { message_payload: 'new' }],
+      ['data_sm', { source_subaddress: 'new' }],
+      ['query_sm', { message_id: 7 }],
+      ['query_sm', { source_addr_ton: '1' }],
+      ['query_sm', { source_addr: null }],
+      ['submit_multi', { dest_address: '447700900123' }],
+      ['submit_multi', { dest_address: [null] }],
+      ['submit_multi_resp', { unsuccess_sme: 3 }],
+      ['broadcast_sm', { broadcast_area_identifier: 'north' }],
+    ];
+    for (const [command, fields] of cases) expect(() => encodeCold(command, 1, fields), command).toThrow(FieldError);
+  });
+
+  it('a sequence_number of 0 leaves it to whoever sends', () => {
+    expect(encodeCold('query_sm', 0, { message_id: 'x' }).readUInt32BE(12)).toBe(0);
+  });
+
   it('a bind carries the long password that a carrier gave, which the typed door refuses', () => {
     const bind = {
       ...{ systemId: 'a-system-id-of-the-carrier', password: 'longer than eight', systemType: '' },

@@ -146,6 +146,8 @@ export const shortMessage: Kind<Buffer> = {
   absent: Buffer.alloc(0),
   size: (value) => value.length + 1,
   write: (out, at, name, value) => {
+    // A text here would go out as zeros.
+    if (!(value instanceof Uint8Array)) throw new FieldError(name, 'is not octets');
     if (value.length > SHORT_MESSAGE_MAX) throw new FieldError(name, `is longer than ${SHORT_MESSAGE_MAX} octets`);
     out[at] = value.length;
     out.set(value, at + 1);

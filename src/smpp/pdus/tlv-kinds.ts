@@ -223,6 +223,7 @@ function octetOf(name: string, value: number): Buffer {
 }
 
 function sized(name: string, value: Buffer, fewest: number, most: number): Buffer {
+  if (!(value instanceof Uint8Array)) throw new FieldError(name, 'is not octets');
   if (value.length < fewest || value.length > most) {
     throw new FieldError(
       name,
