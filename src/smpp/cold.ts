@@ -1,11 +1,14 @@
 /**
- * All PDUs but the four hot ones, through the codec and tables of the `smpp` package. Of that package nothing else is
- * used: its Session has no timeouts, no window, and stops reading for ever after one bad PDU.
+ * PDUs by the standard's names, for who handles them without knowing them one by one, and what is said in a bind. The
+ * typed door is `pdus/codec.ts`.
  */
-import smpp from 'smpp';
-import { Command, RESPONSE_BIT } from './commands.ts';
-import { FieldError, PduError } from './errors.ts';
-import { readUint32 } from './pdu.ts';
+import { Command, RESPONSE_BIT, SEQUENCE_OFFSET } from './commands.ts';
+import { FieldError } from './errors.ts';
+import { readUint32, type Tlv, writeUint32 } from './octets.ts';
+import { type ByName, decodePdu, encodeByTable, encodePdu, pduOf } from './pdus/codec.ts';
+import { cstring, type Field } from './pdus/fields.ts';
+import { commandOf, type Descriptor, isCommand, PDUS, type Pdu } from './pdus/table.ts';
+import { readTlv, TLVS, type TlvName, tlv, tlvName } from './pdus/tlvs.ts';
 import { Status } from './status.ts';
 
 export interface ColdPdu {
@@ -14,16 +17,18 @@ export interface ColdPdu {
   commandId: number;
   status: number;
   sequence: number;
-  /** Mandatory fields and TLVs by the standard's names, as the `smpp` package decodes them. */
+  /** Mandatory fields and the first TLV of each name, by the standard's names. */
   fields: Readonly<Record<string, unknown>>;
 }
 
-const HEADER_FIELDS = new Set(['command', 'command_length', 'command_id', 'command_status', 'sequence_number']);
+type AnyField = Field<string, unknown>;
 
 /**
- * Without a body when `status` is not 0.
+ * Without a body when `status` is not 0 and there are no TLVs. Fields that are left out are empty.
  * @param command the standard's name.
- * @throws FieldError when the command is unknown or a field can't be carried.
+ * @param sequence 0 for one that is filled in when it is sent.
+ * @param fields mandatory fields and TLVs by the standard's names, their values as `PduOf` and `TlvValue` have them.
+ * @throws FieldError when the command or a name is unknown, or a field can't be carried.
  */
 export function encodeCold(
   command: string,
@@ -31,39 +36,50 @@ export function encodeCold(
   fields: Readonly<Record<string, unknown>> = {},
   status: number = Status.ok,
 ): Buffer {
-  if (smpp.commands[command] === undefined) throw new FieldError('command', 'is not one of SMPP');
+  if (!isCommand(command)) throw new FieldError('command', 'is not one of SMPP');
+  const pdu = pduOf(command, { status, sequence: Math.max(1, sequence) }) as unknown as ByName;
+  const tlvs: Tlv[] = [];
   try {
-    return new smpp.PDU(command, { ...fields, command_status: status, sequence_number: sequence }).toBuffer();
-  } catch {
-    throw new FieldError(command, 'holds a field that can not be encoded');
+    for (const [name, value] of Object.entries(fields)) {
+      const known = (PDUS[command].fields as readonly AnyField[]).find(({ standard }) => standard === name);
+      if (known !== undefined) pdu[known.name] = value;
+      else if (Object.hasOwn(TLVS, name)) tlvs.push(tlv(name as TlvName, value as never));
+      else throw new FieldError(name, `is no field of ${command}`);
+    }
+    const octets = encodePdu({ ...pdu, tlvs } as unknown as Pdu);
+    writeUint32(octets, SEQUENCE_OFFSET, sequence);
+    return octets;
+  } catch (error) {
+    // A value of another type than the field's: what comes by name has not met the compiler.
+    throw error instanceof FieldError ? error : new FieldError(command, 'holds a value of the wrong type');
   }
 }
 
 /** @throws PduError when the body is malformed. */
 export function decodeCold(buffer: Buffer, offset: number, length: number): ColdPdu {
-  const commandId = readUint32(buffer, offset + 4);
-  // Hidden from the package's rest-of-buffer reads: a field can't reach into the next PDU.
-  const own = Buffer.from(buffer.subarray(offset, offset + length));
-  try {
-    const pdu = new smpp.PDU(own);
-    const fields: Record<string, unknown> = Object.create(null);
-    for (const key of Object.keys(pdu)) if (!HEADER_FIELDS.has(key)) fields[key] = pdu[key];
-    return { command: pdu.command, commandId, status: pdu.command_status, sequence: pdu.sequence_number, fields };
-  } catch {
-    throw new PduError('malformed', commandName(commandId), Status.invalidCommandLength);
+  const pdu = decodePdu(buffer, offset, length);
+  const fields: Record<string, unknown> = Object.create(null);
+  const cold = { commandId: readUint32(buffer, offset + 4), status: pdu.status, sequence: pdu.sequence, fields };
+  if (pdu.command === 'unknown') return { command: pdu.command, ...cold };
+  const byName = pdu as unknown as ByName;
+  for (const { name, standard } of PDUS[pdu.command].fields as readonly AnyField[]) fields[standard] = byName[name];
+  for (const { tag } of pdu.tlvs) {
+    const name = tlvName(tag);
+    if (name !== null) fields[name] ??= readTlv(pdu, name);
   }
+  return { command: pdu.command, ...cold };
 }
 
 /** `submit_sm`; `unknown` when there is no such command. */
 export function commandName(commandId: number): string {
-  return smpp.commandsById[commandId]?.command ?? 'unknown';
+  return commandOf(commandId) ?? 'unknown';
 }
 
 /** The command_id of a request's response; null when it is unknown or, as alert_notification and outbind, has none. */
 export function responseIdOf(commandId: number): number | null {
-  const name = smpp.commandsById[commandId]?.command;
-  if (name === undefined) return null;
-  return smpp.commands[`${name}_resp`] === undefined ? null : (commandId | RESPONSE_BIT) >>> 0;
+  const responseId = (commandId | RESPONSE_BIT) >>> 0;
+  if (commandId === responseId || commandId === 0) return null;
+  return commandOf(commandId) !== undefined && commandOf(responseId) !== undefined ? responseId : null;
 }
 
 // bind -------------------------------------------------------------------------------------------------------------
@@ -111,24 +127,28 @@ export function bindModeOf(commandId: number): BindMode | null {
   }
 }
 
+/** A bind of strings of any length. */
+const LONG_BIND: Descriptor = {
+  ...PDUS.bind_transceiver,
+  fields: (PDUS.bind_transceiver.fields as readonly AnyField[]).map((field) =>
+    typeof field.kind.absent === 'string'
+      ? { ...field, kind: cstring(Number.MAX_SAFE_INTEGER) as AnyField['kind'] }
+      : field,
+  ),
+};
+
 /**
  * @throws FieldError when a field holds a character outside U+0001..U+007F. Lengths are left to the SMSC: many give
  * passwords longer than the standard's 8 characters.
  */
 export function encodeBind(sequence: number, bind: BindRequest): Buffer {
+  const { mode, ...fields } = bind;
   checkString('system_id', bind.systemId);
   checkString('password', bind.password);
   checkString('system_type', bind.systemType);
   checkString('address_range', bind.addressRange);
-  return encodeCold(`bind_${bind.mode}`, sequence, {
-    system_id: bind.systemId,
-    password: bind.password,
-    system_type: bind.systemType,
-    interface_version: bind.interfaceVersion,
-    addr_ton: bind.addressTon,
-    addr_npi: bind.addressNpi,
-    address_range: bind.addressRange,
-  });
+  const descriptor = { ...LONG_BIND, id: BIND_COMMANDS[mode] };
+  return encodeByTable(descriptor, { ...fields, status: Status.ok, sequence, tlvs: [] });
 }
 
 /** Missing fields read as empty. */

@@ -1,4 +1,4 @@
-/** The command_ids that the session itself acts on (SMPP 3.4 §5.1.2.1). The whole table is that of the `smpp` package. */
+/** The command_ids that the session itself acts on (SMPP 3.4 §5.1.2.1). The whole table is `pdus/table.ts`. */
 export const Command = {
   genericNack: 0x80000000,
   bindReceiver: 0x00000001,
@@ -22,6 +22,12 @@ export const RESPONSE_BIT = 0x80000000;
 
 /** Octets of the PDU header: command_length, command_id, command_status, sequence_number. */
 export const HEADER_LENGTH = 16;
+
+/**
+ * Longest PDU taken or written, in octets: the largest message_payload (65,535), 254 destinations of a submit_multi
+ * (6,096) and all other fields and TLVs fit.
+ */
+export const PDU_LENGTH_MAX = 80 * 1_024;
 
 /** Where the sequence_number stands in a PDU. */
 export const SEQUENCE_OFFSET = 12;

@@ -3,9 +3,11 @@
  * spans chunks is copied, once, into a buffer of its own size, however small the pieces are. No memory is reused, so
  * views of a PDU stay good for as long as they are held.
  */
-import { HEADER_LENGTH } from './commands.ts';
+import { HEADER_LENGTH, PDU_LENGTH_MAX } from './commands.ts';
 import { FrameError } from './errors.ts';
-import { readUint32 } from './pdu.ts';
+import { readUint32 } from './octets.ts';
+
+export { PDU_LENGTH_MAX } from './commands.ts';
 
 export type OnPdu = (
   buffer: Buffer,
@@ -15,9 +17,6 @@ export type OnPdu = (
   status: number,
   sequence: number,
 ) => void;
-
-/** Longest PDU taken, in octets: the largest message_payload and all other fields fit. */
-export const PDU_LENGTH_MAX = 65_536 + 1_024;
 
 export class Framer {
   private readonly onPdu: OnPdu;

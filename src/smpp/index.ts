@@ -1,7 +1,7 @@
 /**
  * The wire: SMPP 3.4 sessions, PDUs, text, segmentation, receipts. Knows no database and no alert.
  *
- * The way up: `pdu` (hot codec) and `cold` (the rest, through the `smpp` package) → `framing`, `gathered` (bytes in and
+ * The way up: `pdus/` (every PDU and TLV, one typed door) with `pdu` (hot codec) → `framing`, `gathered` (bytes in and
  * out) → `link` (one connection: window, timeouts, enquire_link, unbind) → `session` (ESME) and `server-session`
  * (SMSC) → `bind` (all sessions of one carrier account, kept connected).
  */
@@ -15,6 +15,11 @@ export * from './incoming.ts';
 export * from './limits.ts';
 export * from './link.ts';
 export * from './pdu.ts';
+export * from './pdus/area.ts';
+export { decodePdu, encodePdu, pduOf } from './pdus/codec.ts';
+export type { Destination, Unsuccess } from './pdus/fields.ts';
+export { PDUS, type Pdu, type PduCommand, type PduHead, type PduOf, type UnknownPdu } from './pdus/table.ts';
+export { readTlv, readTlvsOf, TLVS, type TlvName, type TlvValue, tlv, tlvName } from './pdus/tlvs.ts';
 export * from './receipt.ts';
 export * from './segment.ts';
 export * from './server-session.ts';

@@ -54,11 +54,11 @@ const message = (tlvs: fc.Arbitrary<Tlv[]>, last = 0x7f): fc.Arbitrary<SubmitSm>
     destAddr: string(20, last),
     esmClass: octet,
     protocolId: octet,
-    priorityFlag: octet,
+    priorityFlag: fc.integer({ min: 0, max: 4 }),
     scheduleDeliveryTime: time,
     validityPeriod: time,
     registeredDelivery: octet,
-    replaceIfPresent: octet,
+    replaceIfPresent: fc.integer({ min: 0, max: 1 }),
     dataCoding: octet,
     smDefaultMsgId: octet,
     shortMessage: octets(254),
@@ -125,11 +125,18 @@ describe('the hot codec', () => {
     expect(decodeSubmitSm(encoded, 0, encoded.length)).toEqual(pdu);
   });
 
-  it('leaves the body out of a submit_sm_resp whose status is not 0', () => {
+  it('leaves the body out of a submit_sm_resp whose status is not 0, unless TLVs explain it', () => {
     const refused = encodeSubmitSmResp(5, { status: 0x58, messageId: 'abc', tlvs: [] });
     expect(refused.toString('hex')).toBe('00000010800000040000005800000005');
     const taken = encodeSubmitSmResp(5, { status: 0, messageId: 'abc', tlvs: [] });
     expect(taken.toString('hex')).toBe('0000001480000004000000000000000561626300');
+    // congestion_state beside ESME_RTHROTTLED (SMPP 5.0 §4.2.5).
+    const slow = encodeSubmitSmResp(5, {
+      status: 0x58,
+      messageId: null,
+      tlvs: [{ tag: 0x0428, value: Buffer.from([95]) }],
+    });
+    expect(slow.toString('hex')).toBe('0000001680000004000000580000000500042800015f');
   });
 
   it('writes submit_sm and deliver_sm as the smpp package does, octet for octet', () => {
@@ -200,10 +207,14 @@ describe('the hot codec', () => {
       ['source_addr', { sourceAddr: 'Ω' }],
       ['destination_addr', { destAddr: '4477009001234567890123' }],
       ['destination_addr', { destAddr: '4477\u00000' }],
-      ['priority_flag', { priorityFlag: 256 }],
+      ['priority_flag', { priorityFlag: 5 }],
+      ['replace_if_present_flag', { replaceIfPresent: 2 }],
+      ['registered_delivery', { registeredDelivery: 256 }],
       ['data_coding', { dataCoding: -1 }],
       ['esm_class', { esmClass: 0.5 }],
       ['validity_period', { validityPeriod: '2611241200' }],
+      ['validity_period', { validityPeriod: '26112412000000.+' }],
+      ['schedule_delivery_time', { scheduleDeliveryTime: '261124120000000Z' }],
       ['short_message', { shortMessage: Buffer.alloc(255) }],
       ['tag', { tlvs: [{ tag: 0x10000, value: Buffer.alloc(0) }] }],
       ['tag 0x1400', { tlvs: [{ tag: 0x1400, value: Buffer.alloc(0x10000) }] }],

@@ -1,18 +1,27 @@
 /**
  * The codec of the four hot PDUs: submit_sm, submit_sm_resp, deliver_sm, deliver_sm_resp (SMPP 3.4 §4.4 and §4.6).
- * All others go through `cold.ts`.
+ * Written by hand for speed; `pdus/codec.ts` is the door to these and all others.
  *
  * Strings are Latin-1 of U+0001..U+00FF. Decoded Buffers (`shortMessage`, TLV values) are views of the buffer that was
  * decoded: copy them when they are to outlive the read they came with.
  */
 import { Command, HEADER_LENGTH } from './commands.ts';
 import { FieldError, PduError } from './errors.ts';
+import {
+  NO_TLVS,
+  octet,
+  octetTo,
+  readTlvs,
+  readUint32,
+  type Tlv,
+  tlvLength,
+  writeHeader,
+  writeString,
+  writeTime,
+  writeTlvs,
+} from './octets.ts';
 
-/** An optional parameter (SMPP 3.4 §5.3): tag 0..0xFFFF, value 0..65,535 octets. */
-export interface Tlv {
-  tag: number;
-  value: Buffer;
-}
+export { readUint32, type Tlv, writeUint32 } from './octets.ts';
 
 /** The tags that the hot path reads (SMPP 3.4 §5.3.2). */
 export const Tag = {
@@ -36,6 +45,7 @@ export interface SubmitSm {
   destAddr: string;
   esmClass: number;
   protocolId: number;
+  /** 0..3, or 4 for a broadcast's background (SMPP 5.0 §4.7.19). */
   priorityFlag: number;
   /** '' (at once) or the 16 characters of SMPP 3.4 §7.1.1. */
   scheduleDeliveryTime: string;
@@ -65,13 +75,13 @@ export interface DeliverSmResp {
   tlvs: readonly Tlv[];
 }
 
-const NO_TLVS: readonly Tlv[] = Object.freeze([]);
-const SHORT_MESSAGE_MAX = 254;
-const MESSAGE_ID_MAX = 64;
+/** Octets of short_message: SMPP 3.4 §5.2.22 ends at 254, 5.0 at 255; we write what both take. */
+export const SHORT_MESSAGE_MAX = 254;
+export const MESSAGE_ID_MAX = 64;
+export const PRIORITY_MAX = 4;
 
 const ESME_RINVMSGLEN = 0x01;
 const ESME_RINVCMDLEN = 0x02;
-const ESME_RINVTLVSTREAM = 0xc0;
 
 // encode -----------------------------------------------------------------------------------------------------------
 
@@ -86,7 +96,7 @@ export function encodeDeliverSm(sequence: number, pdu: DeliverSm): Buffer {
 }
 
 /**
- * A status other than 0 goes without a body, as the standard says (SMPP 3.4 §4.4.2).
+ * A status other than 0 goes without a body (SMPP 3.4 §4.4.2), unless there are TLVs that explain it (5.0 §4.2.5).
  * @throws FieldError when the message_id is longer than 64 characters.
  */
 export function encodeSubmitSmResp(sequence: number, resp: SubmitSmResp): Buffer {
@@ -123,11 +133,11 @@ function encodeMessage(command: number, sequence: number, pdu: SubmitSm): Buffer
   at = writeString(out, at, 'destination_addr', pdu.destAddr, 20);
   out[at++] = octet('esm_class', pdu.esmClass);
   out[at++] = octet('protocol_id', pdu.protocolId);
-  out[at++] = octet('priority_flag', pdu.priorityFlag);
+  out[at++] = octetTo('priority_flag', pdu.priorityFlag, PRIORITY_MAX);
   at = writeTime(out, at, 'schedule_delivery_time', pdu.scheduleDeliveryTime);
   at = writeTime(out, at, 'validity_period', pdu.validityPeriod);
   out[at++] = octet('registered_delivery', pdu.registeredDelivery);
-  out[at++] = octet('replace_if_present_flag', pdu.replaceIfPresent);
+  out[at++] = octetTo('replace_if_present_flag', pdu.replaceIfPresent, 1);
   out[at++] = octet('data_coding', pdu.dataCoding);
   out[at++] = octet('sm_default_msg_id', pdu.smDefaultMsgId);
   out[at++] = text.length;
@@ -143,10 +153,11 @@ function encodeResponse(
   messageId: string,
   tlvs: readonly Tlv[],
 ): Buffer {
-  const length = status === 0 ? HEADER_LENGTH + messageId.length + 1 + tlvLength(tlvs) : HEADER_LENGTH;
+  const hasBody = status === 0 || tlvs.length > 0;
+  const length = hasBody ? HEADER_LENGTH + messageId.length + 1 + tlvLength(tlvs) : HEADER_LENGTH;
   const out = Buffer.allocUnsafe(length);
   writeHeader(out, length, command, status, sequence);
-  if (status === 0) writeTlvs(out, writeString(out, HEADER_LENGTH, 'message_id', messageId, MESSAGE_ID_MAX), tlvs);
+  if (hasBody) writeTlvs(out, writeString(out, HEADER_LENGTH, 'message_id', messageId, MESSAGE_ID_MAX), tlvs);
   return out;
 }
 
@@ -155,64 +166,6 @@ export function encodeHeader(command: number, status: number, sequence: number):
   const out = Buffer.allocUnsafe(HEADER_LENGTH);
   writeHeader(out, HEADER_LENGTH, command, status, sequence);
   return out;
-}
-
-/** Writes an unsigned 32-bit number, big-endian. */
-export function writeUint32(out: Uint8Array, at: number, value: number): void {
-  out[at] = value >>> 24;
-  out[at + 1] = value >>> 16;
-  out[at + 2] = value >>> 8;
-  out[at + 3] = value;
-}
-
-function writeHeader(out: Buffer, length: number, command: number, status: number, sequence: number): void {
-  writeUint32(out, 0, length);
-  writeUint32(out, 4, command);
-  writeUint32(out, 8, status);
-  writeUint32(out, 12, sequence);
-}
-
-function octet(field: string, value: number): number {
-  if ((value & 0xff) !== value) throw new FieldError(field, 'is not an integer of 0..255');
-  return value;
-}
-
-// Measured: for strings this short the loop beats write(…, 'latin1'), which crosses into C++.
-function writeString(out: Buffer, at: number, field: string, value: string, longest: number): number {
-  const length = value.length;
-  if (length > longest) throw new FieldError(field, `is longer than ${longest} characters`);
-  for (let i = 0; i < length; i++) {
-    const unit = value.charCodeAt(i);
-    if (unit === 0 || unit > 0xff) throw new FieldError(field, 'holds a character outside U+0001..U+00FF');
-    out[at + i] = unit;
-  }
-  out[at + length] = 0;
-  return at + length + 1;
-}
-
-function writeTime(out: Buffer, at: number, field: string, value: string): number {
-  if (value.length !== 0 && value.length !== 16) throw new FieldError(field, 'is neither empty nor 16 characters long');
-  return writeString(out, at, field, value, 16);
-}
-
-function tlvLength(tlvs: readonly Tlv[]): number {
-  let length = 0;
-  for (let i = 0; i < tlvs.length; i++) length += 4 + (tlvs[i] as Tlv).value.length;
-  return length;
-}
-
-function writeTlvs(out: Buffer, at: number, tlvs: readonly Tlv[]): void {
-  for (let i = 0; i < tlvs.length; i++) {
-    const { tag, value } = tlvs[i] as Tlv;
-    if ((tag & 0xffff) !== tag) throw new FieldError('tag', 'is not an integer of 0..65,535');
-    if (value.length > 0xffff) throw new FieldError(`tag 0x${tag.toString(16)}`, 'is longer than 65,535 octets');
-    out[at++] = tag >>> 8;
-    out[at++] = tag;
-    out[at++] = value.length >>> 8;
-    out[at++] = value.length;
-    out.set(value, at);
-    at += value.length;
-  }
 }
 
 // decode -----------------------------------------------------------------------------------------------------------
@@ -252,17 +205,6 @@ export function findTlv(tlvs: readonly Tlv[], tag: number): Buffer | undefined {
     if (tlv.tag === tag) return tlv.value;
   }
   return undefined;
-}
-
-/** Reads an unsigned 32-bit number, big-endian. The caller knows that the four octets are there. */
-export function readUint32(buffer: Uint8Array, at: number): number {
-  return (
-    (((buffer[at] as number) << 24) |
-      ((buffer[at + 1] as number) << 16) |
-      ((buffer[at + 2] as number) << 8) |
-      (buffer[at + 3] as number)) >>>
-    0
-  );
 }
 
 // Where the reader stands. Decoding is synchronous and does not nest, so one cursor serves all and no tuple is made.
@@ -324,24 +266,4 @@ function readString(buffer: Buffer, end: number, field: string): string {
   if (nul >= end) throw new PduError('unterminated-string', field, ESME_RINVCMDLEN);
   cursor = nul + 1;
   return nul === start ? '' : buffer.toString('latin1', start, nul);
-}
-
-/** Strict: a TLV that runs past the end throws. Otherwise it and what follows is passed over. */
-function readTlvs(buffer: Buffer, at: number, end: number, strict: boolean): readonly Tlv[] {
-  if (at >= end) return NO_TLVS;
-  const tlvs: Tlv[] = [];
-  while (at < end) {
-    const start = at + 4;
-    const length = start <= end ? ((buffer[at + 2] as number) << 8) | (buffer[at + 3] as number) : 0;
-    if (start + length > end) {
-      if (strict) throw new PduError('tlv-stream', 'tlv', ESME_RINVTLVSTREAM);
-      break;
-    }
-    tlvs.push({
-      tag: ((buffer[at] as number) << 8) | (buffer[at + 1] as number),
-      value: buffer.subarray(start, start + length),
-    });
-    at = start + length;
-  }
-  return tlvs;
 }

@@ -1,4 +1,5 @@
-// The `smpp` package ships no types. These cover what is used of it: its codec and its tables, never its Session.
+// The `smpp` package ships no types. These cover what is used of it: its names of command_status, and its codec as a
+// second opinion in tests, never its Session.
 declare module 'smpp' {
   interface PduFields {
     [field: string]: unknown;
