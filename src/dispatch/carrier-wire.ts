@@ -12,8 +12,7 @@ export function connectCarrier(
   random: () => number,
 ): CarrierWire {
   const bind = new CarrierBind<Sent>({
-    host: carrier.host,
-    port: carrier.port,
+    hosts: [{ host: carrier.host, port: carrier.port }],
     mode: 'transceiver',
     systemId: carrier.systemId,
     password: carrier.password,

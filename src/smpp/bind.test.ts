@@ -37,8 +37,7 @@ function carrier(
     closed: new Happenings<[CloseReason, string[]]>(),
   };
   const bind = new CarrierBind<string>({
-    host: '127.0.0.1',
-    port,
+    hosts: [{ host: '127.0.0.1', port }],
     mode: 'transceiver',
     systemId: 'bank',
     password: 'secret',
@@ -121,7 +120,7 @@ describe('a carrier bind', () => {
 
   it('jitter spreads a step over its upper half', async () => {
     const draws = [0, 0.999, 0];
-    const { port } = await smsc({ onBind: () => 0x05 });
+    const { port } = await smsc({ onBind: () => 0x0d });
     const { failures } = carrier(port, { random: () => draws.shift() ?? 0 });
     const [low, high] = await failures.take(2);
     expect(low?.retryInMs).toBe(4);
@@ -184,7 +183,13 @@ describe('a carrier bind', () => {
   });
 
   it('refuses an account name that can not be sent, before dialling', () => {
-    const options = { host: 'x', port: 1, mode: 'transceiver' as const, sessions: 1, random: () => 0, password: '' };
+    const options = {
+      hosts: [{ host: 'x', port: 1 }],
+      mode: 'transceiver' as const,
+      sessions: 1,
+      random: () => 0,
+      password: '',
+    };
     const handlers = { onAnswer: () => {}, onDeliver: () => {} };
     expect(() => new CarrierBind({ ...options, handlers, systemId: 'bänk' })).toThrow(FieldError);
   });

@@ -466,8 +466,8 @@ describe('odd peers', () => {
     const { port, bound } = await rawSmsc();
     const { session } = await esme(port);
     const { socket, pdus } = await bound.next();
-    socket.write(encodeCold('data_sm', 5, { data_coding: 0 }));
-    expect(await pdus.next()).toMatchObject({ commandId: 0x80000103, status: 0x03, sequence: 5 });
+    socket.write(encodeCold('replace_sm', 5, { message_id: 'x' }));
+    expect(await pdus.next()).toMatchObject({ commandId: 0x80000007, status: 0x03, sequence: 5 });
     socket.write(encodeHeader(0x00004711, 0, 6));
     expect(await pdus.next()).toMatchObject({ commandId: 0x80000000, status: 0x03, sequence: 6 });
     // Neither has a response, and an unknown response is none either: silence, until something that has one.
@@ -654,8 +654,10 @@ describe('the SMSC side', () => {
     const { port } = await smsc({ onClosed: closed.push });
     const socket = connectSocket({ port, host: '127.0.0.1' });
     opened.push({ close: () => socket.destroy() });
+    const pdus = pdusOf(socket);
     socket.write(greeting, 'latin1');
     expect(await closed.next()).toBe('foreign-bytes');
+    expect(await pdus.next()).toMatchObject({ commandId: 0x80000000, status: 0x02, sequence: 0 });
     await once(socket, 'close');
     expect((await esme(port)).session.bound).toBe(true);
   });
