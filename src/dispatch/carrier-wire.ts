@@ -9,8 +9,8 @@ export interface MeteredWire extends CarrierWire {
   stats(): CarrierBindStats;
 }
 
-/** Of the same failure in a row, this many go unlogged after each that is: ESME_RALYBND alone comes each second. */
-const FAILURES_UNLOGGED = 59;
+/** The same failure again is logged no sooner: ESME_RALYBND alone comes each second. */
+const LOG_AGAIN_MS = 60_000;
 
 export function connectCarrier(
   name: string,
@@ -106,7 +106,7 @@ class FailureLog {
   private readonly bind: string;
   private readonly log: DispatchLog;
   private last = '';
-  private unlogged = 0;
+  private againAt = 0;
 
   constructor(bind: string, log: DispatchLog) {
     this.bind = bind;
@@ -115,12 +115,10 @@ class FailureLog {
 
   failed({ error, mode, host, failures, retryInMs }: DialFailure): void {
     const what = `${mode} ${host.host} ${host.port} ${error.message}`;
-    if (what === this.last && this.unlogged < FAILURES_UNLOGGED) {
-      this.unlogged++;
-      return;
-    }
+    const now = performance.now();
+    if (what === this.last && now < this.againAt) return;
     this.last = what;
-    this.unlogged = 0;
+    this.againAt = now + LOG_AGAIN_MS;
     this.log.warn(
       { bind: this.bind, mode, ...host, failures, retryInMs: Math.round(retryInMs), err: error },
       'the carrier could not be bound',

@@ -5,7 +5,8 @@
 
 export { Backlog } from './backlog.ts';
 export type { CarrierWire, DispatchLog, WireHandlers } from './bind-dispatcher.ts';
-export { connectCarrier } from './carrier-wire.ts';
+export { meterCarriers } from './carrier-metrics.ts';
+export { connectCarrier, type MeteredWire } from './carrier-wire.ts';
 export { createDispatchQueues, insertChunks, type NewChunk, notifyDispatch, queueName, scheduleOf } from './chunks.ts';
 export { CANCEL_CHANNEL, Dispatch, type DispatchOptions } from './dispatch.ts';
 export type { TextSource } from './hold.ts';

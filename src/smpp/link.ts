@@ -636,7 +636,7 @@ export abstract class Link<C, P> implements Responder {
       this.settle(pdu.sequence, entry, { kind: 'answered', status, messageId: null, tlvs: [] });
       return;
     }
-    if (nack && pdu.sequence === this.enquireSequence) {
+    if (nack && this.enquireSequence !== 0 && pdu.sequence === this.enquireSequence) {
       // It does not know enquire_link, but it lives.
       this.enquireSequence = 0;
       this.lastAnswerAt = this.lastReceivedAt;

@@ -9,8 +9,20 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { encodeCold } from './cold.ts';
 import { LAST_SEQUENCE, nextSequence } from './commands.ts';
 import type { BindError } from './errors.ts';
-import { Happenings, type Listening, listen, messageOf, type Smsc, startSmsc } from './fixtures.ts';
-import { Framer } from './framing.ts';
+import {
+  connectRawEsme,
+  Happenings,
+  type Listening,
+  listen,
+  messageOf,
+  pdusOf,
+  type RawPdu,
+  type RawPeer,
+  type RawSmsc,
+  type Smsc,
+  startRawSmsc,
+  startSmsc,
+} from './fixtures.ts';
 import type { LinkLimits } from './limits.ts';
 import type { Answer, CloseReason } from './link.ts';
 import { encodeDeliverSm, encodeHeader, encodeSubmitSm, encodeSubmitSmResp } from './pdu.ts';
@@ -41,6 +53,18 @@ async function listener(onSocket: (socket: Socket) => void): Promise<Listening> 
   return started;
 }
 
+async function rawSmsc(...args: Parameters<typeof startRawSmsc>): Promise<RawSmsc> {
+  const started = await startRawSmsc(...args);
+  opened.push(started);
+  return started;
+}
+
+async function rawEsme(...args: Parameters<typeof connectRawEsme>): Promise<RawPeer> {
+  const peer = await connectRawEsme(...args);
+  opened.push({ close: () => peer.socket.destroy() });
+  return peer;
+}
+
 async function esme(
   port: number,
   limits: Partial<LinkLimits> = {},
@@ -66,46 +90,6 @@ async function esme(
   });
   opened.push(session);
   return { session, answers, delivers, closed };
-}
-
-interface RawPdu {
-  commandId: number;
-  status: number;
-  sequence: number;
-  hex: string;
-}
-
-/** Reads PDUs off a plain socket. */
-function pdusOf(socket: Socket): Happenings<RawPdu> {
-  const pdus = new Happenings<RawPdu>();
-  const framer = new Framer((buffer, offset, length, commandId, status, sequence) =>
-    pdus.push({ commandId, status, sequence, hex: buffer.toString('hex', offset, offset + length) }),
-  );
-  socket.on('data', (chunk: Buffer) => framer.push(chunk));
-  return pdus;
-}
-
-/** An SMSC that takes the bind and then leaves the socket to the test. */
-async function rawSmsc(): Promise<{ port: number; bound: Happenings<{ socket: Socket; pdus: Happenings<RawPdu> }> }> {
-  const bound = new Happenings<{ socket: Socket; pdus: Happenings<RawPdu> }>();
-  const { port } = await listener(async (socket) => {
-    const pdus = pdusOf(socket);
-    const bind = await pdus.next();
-    socket.write(encodeCold('bind_transceiver_resp', bind.sequence, { system_id: 'RAW' }));
-    bound.push({ socket, pdus });
-  });
-  return { port, bound };
-}
-
-/** A plain socket that has bound to an SMSC of ours. */
-async function rawEsme(port: number, bind = 'bind_transceiver'): Promise<{ socket: Socket; pdus: Happenings<RawPdu> }> {
-  const socket = connectSocket({ port, host: '127.0.0.1' });
-  socket.on('error', () => {});
-  opened.push({ close: () => socket.destroy() });
-  const pdus = pdusOf(socket);
-  socket.write(encodeCold(bind, 1, { system_id: 'raw', password: 'x' }));
-  await pdus.next();
-  return { socket, pdus };
 }
 
 describe('binding', () => {

@@ -128,10 +128,11 @@ export class Session<C> extends Link<C, DeliverSm> {
   /**
    * The same, after those that wait for room already: in the order of asking, emergency before all others. Resolves with
    * true when sent; with false, and nothing sent, when the session ends or the signal aborts before that.
+   * @throws FieldError (as a rejection) when a field can't be carried.
    */
-  submitWhenRoom(submitSm: SubmitSm | Uint8Array, context: C, options?: RequestOptions): Promise<boolean> {
+  async submitWhenRoom(submitSm: SubmitSm | Uint8Array, context: C, options?: RequestOptions): Promise<boolean> {
     const encoded = submitSm instanceof Uint8Array ? submitSm : encodeSubmitSm(0, submitSm);
-    return this.sendWhenRoom(encoded, context, options);
+    return await this.sendWhenRoom(encoded, context, options);
   }
 
   protected maySend(): boolean {
