@@ -103,6 +103,10 @@ function connect({ host, port, tls }: ConnectOptions): Socket {
   });
 }
 
+/** What to think of when an SMSC that spoke TLS goes without a word. */
+export const CLIENT_CERTIFICATE =
+  'it may ask for a client certificate: set tls.cert and tls.key to those that the carrier knows';
+
 /** What a code of Node.js or OpenSSL means here, and what to do. The first that matches counts. */
 const TLS_REASONS: readonly [code: RegExp, reason: string][] = [
   [
@@ -132,7 +136,7 @@ const TLS_REASONS: readonly [code: RegExp, reason: string][] = [
   ],
   [
     /^ERR_SSL_(TLSV13_ALERT_CERTIFICATE_REQUIRED|.*ALERT_(HANDSHAKE_FAILURE|BAD_CERTIFICATE|UNKNOWN_CA|CERTIFICATE_\w+|UNSUPPORTED_CERTIFICATE|ACCESS_DENIED))$/,
-    'the SMSC refuses us: it may ask for a client certificate; set tls.cert and tls.key to those that it knows',
+    `the SMSC refuses us; ${CLIENT_CERTIFICATE}`,
   ],
   [
     /^ERR_SSL_.*UNRECOGNIZED_NAME$/,
@@ -144,7 +148,7 @@ const TLS_REASONS: readonly [code: RegExp, reason: string][] = [
     'tls.key can not be read with this passphrase',
   ],
   [/^ERR_OSSL_PEM_|^ERR_OSSL_ASN1_|^ERR_OSSL_.*UNSUPPORTED$/, 'tls.ca, tls.cert or tls.key is not PEM'],
-  [/^(ECONNRESET|EPIPE)$/, 'the SMSC ended the connection during the TLS handshake'],
+  [/^(ECONNRESET|EPIPE)$/, `the SMSC ended the connection during the TLS handshake; ${CLIENT_CERTIFICATE}`],
 ];
 
 /** Whether the error is TLS's and not the network's. */

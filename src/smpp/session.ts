@@ -3,9 +3,10 @@
  * `link.ts` says what happens on an open session.
  */
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { BIND_COMMANDS, type BindMode, type BindRequest, bindAnswerOf, type ColdPdu, encodeBind } from './cold.ts';
 import { Command, RESPONSE_BIT } from './commands.ts';
-import { type ConnectOptions, isTlsError, openSocket, tlsReason } from './connect.ts';
+import { CLIENT_CERTIFICATE, type ConnectOptions, isTlsError, openSocket, tlsReason } from './connect.ts';
 import { decodeDataSm } from './data-sm.ts';
 import { BindError } from './errors.ts';
 import type { Incoming } from './incoming.ts';
@@ -74,6 +75,7 @@ export class Session<C> extends Link<C, DeliverSm> {
   peerVersion: number | null = null;
   private onOutbind: ((outbind: Outbind | null) => void) | null = null;
   private readonly maySubmit: boolean;
+  private readonly overTls: boolean;
   private failure: { reason: CloseReason; detail: string | null } | null = null;
 
   /**
@@ -104,6 +106,7 @@ export class Session<C> extends Link<C, DeliverSm> {
     // A session that never was bound is a BindError, not a closed session.
     this.reportsClosed = false;
     this.mode = options.mode;
+    this.overTls = socket instanceof TLSSocket;
     this.maySubmit = options.mode !== 'receiver';
   }
 
@@ -233,7 +236,9 @@ export class Session<C> extends Link<C, DeliverSm> {
     if (reason === 'bind-timeout') return new BindError('bind-timeout', 'the SMSC did not answer the bind in time');
     if (detail !== null && isTlsError({ code: detail }))
       return new BindError('tls-failed', tlsReason({ code: detail }));
-    return new BindError('closed', `the connection ended before the bind was answered: ${detail ?? reason}`);
+    // With TLS 1.3 we count ourselves connected before the SMSC has looked at our certificate.
+    const hint = this.overTls ? `; ${CLIENT_CERTIFICATE}` : '';
+    return new BindError('closed', `the connection ended before the bind was answered: ${detail ?? reason}${hint}`);
   }
 }
 
