@@ -359,6 +359,7 @@ describe('several hosts', () => {
     const { bind, ups, failures, closed } = carrier(primaryPort, {
       hosts: [at(primaryPort), at(second.port)],
       returnAfterMs: 50,
+      backoff: { firstMs: 8, alreadyBoundMs: 20 },
     });
     await ups.next();
     expect((await failures.next()).error.code).toBe('connect-failed');
@@ -449,7 +450,7 @@ describe('outbind', () => {
     const { port } = await smsc();
     const listenPort = await deadPort();
     const outbind = { ...agreed, listen: at(listenPort) };
-    const first = carrier(port, { mode: 'transmitter', outbind });
+    const first = carrier(port, { mode: 'transmitter', outbind, limits: { responseTimeoutMs: 50 } });
     await first.ups.next();
     const { socket, pdus } = await callIn(listenPort, agreed);
     socket.write(encodeCold('bind_receiver_resp', (await pdus.next()).sequence, { system_id: 'CARRIER' }));
@@ -531,11 +532,9 @@ it('counts over the life of the account, sessions that are gone included, and sa
     { mode: 'transceiver', host: at(port), peerSystemId: 'SMSC', peerVersion: 0x34 },
   ]);
   expect(seen.roundTripMs?.p50).toBeGreaterThan(0);
-  const states = new Set<string>();
-  while (!states.has('unchanged')) {
-    const [one, other] = await stats.take(2);
-    if (one?.state === 'up' && other?.state === 'up') states.add('unchanged');
-  }
+  // Without a change of state between them.
+  let [before, now] = await stats.take(2);
+  while (before?.state !== now?.state) [before, now] = [now, await stats.next()];
 });
 
 it('requests and senders that wait go through a session that may send, or are told that there is none', async () => {

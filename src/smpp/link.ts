@@ -103,6 +103,8 @@ interface InFlight<C> {
 
 const TIMED_OUT: Answer = Object.freeze({ kind: 'unanswered', reason: 'timeout' });
 const CLOSED: Answer = Object.freeze({ kind: 'unanswered', reason: 'closed' });
+/** Longer than this nobody waits for an unbind_resp: it changes nothing. */
+const UNBIND_TIMEOUT_MS = 5_000;
 /** A peer that does not take our last octets within this time is cut off. */
 const LINGER_MS = 1_000;
 /** Reasons after which what is still gathered is worth sending. */
@@ -320,7 +322,7 @@ export abstract class Link<C, P> implements Responder {
       const unbind = encodeHeader(Command.unbind, Status.ok, 0);
       await this.ask(unbind, {
         responseId: Command.unbindResp,
-        timeoutMs: this.limits.responseTimeoutMs,
+        timeoutMs: Math.min(this.limits.responseTimeoutMs, UNBIND_TIMEOUT_MS),
         slot: 'none',
       });
     }
