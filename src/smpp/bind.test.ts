@@ -433,7 +433,7 @@ describe('outbind', () => {
     const refusals = new Happenings<BindError>();
     const { ups } = carrier(
       port,
-      { mode: 'transmitter', bindTimeoutMs: 60, outbind: { ...agreed, listen: at(listenPort) } },
+      { mode: 'transmitter', bindTimeoutMs: 1_000, outbind: { ...agreed, listen: at(listenPort) } },
       { onOutbindRefused: refusals.push },
     );
     await ups.next();

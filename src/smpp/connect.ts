@@ -40,6 +40,7 @@ export function openSocket(options: ConnectOptions): Promise<Socket> {
       socket = connect(options);
     } catch (error) {
       // Keys and certificates that do not fit are refused before anything is sent.
+      if (options.tls === undefined) throw error;
       reject(new BindError('tls-failed', tlsReason(error as NodeJS.ErrnoException)));
       return;
     }

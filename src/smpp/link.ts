@@ -426,7 +426,7 @@ export abstract class Link<C, P> implements Responder {
   }
 
   private async whenRoom<T>(emergency: boolean, signal: AbortSignal | undefined, send: () => T): Promise<T | null> {
-    if (this.state !== 'bound' || !this.maySend()) return null;
+    if (this.state !== 'bound' || !this.maySend() || signal?.aborted === true) return null;
     return this.freeFor(emergency) > 0 ? send() : await this.line.wait(emergency, signal, send);
   }
 
