@@ -22,7 +22,7 @@ import {
   startSmsc,
 } from './fixtures.ts';
 import type { Answer, CloseReason } from './link.ts';
-import { encodeDeliverSm } from './pdu.ts';
+import { encodeDeliverSm, encodeSubmitSmResp } from './pdu.ts';
 
 const opened: { close(): unknown }[] = [];
 afterEach(async () => {
@@ -552,4 +552,31 @@ it('requests and senders that wait go through a session that may send, or are to
   expect(await query).toMatchObject({ kind: 'answered', pdu: { fields: { message_state: 2 } } });
   expect(await waited).toBe(true);
   expect((await transmitter.pdus.next()).commandId).toBe(4);
+});
+
+it('who waits gets the first room in any session, in the order of asking, and is told when all are gone', async () => {
+  const raw = await rawSmsc();
+  const { bind } = carrier(raw.port, { sessions: 2, limits: { window: 1 } });
+  const [one, other] = [await raw.bound.next(), await raw.bound.next()];
+  await until(() => bind.stats().sessions === 2);
+  for (const context of ['a', 'b']) expect(bind.submit(messageOf(), context)).toBe(true);
+  const order: string[] = [];
+  const waits = (name: string, emergency: boolean) =>
+    bind.submitWhenRoom(messageOf(), name, { emergency }).then((sent) => order.push(`${name} ${sent}`));
+  const all = [waits('first', false), waits('second', false), waits('urgent', true), waits('last', false)];
+  expect([bind.stats().waiting, bind.freeFor(true), bind.submit(messageOf(), 'overtaker')]).toEqual([4, 0, false]);
+  const answer = async ({ socket, pdus }: RawPeer) => {
+    const { sequence } = await pdus.next();
+    socket.write(encodeSubmitSmResp(sequence, { status: 0, messageId: 'm', tlvs: [] }));
+  };
+  // The same session thrice: the other has room for nobody.
+  await answer(other);
+  await answer(other);
+  await answer(other);
+  await until(() => order.length === 3);
+  expect(order).toEqual(['urgent true', 'first true', 'second true']);
+  one.socket.destroy();
+  other.socket.destroy();
+  await Promise.all(all);
+  expect(order[3]).toBe('last false');
 });

@@ -18,6 +18,7 @@ import { BACKOFF, type Backoff, Dialer, type DialFailure } from './dialer.ts';
 import type { BindError } from './errors.ts';
 import { type Host, HostList } from './hosts.ts';
 import type { IncomingRequest } from './incoming.ts';
+import { LINK_LIMITS } from './limits.ts';
 import type { Answer, CloseReason, RequestOptions, RequestOutcome } from './link.ts';
 import { OutbindListener } from './outbind.ts';
 import { encodeSubmitSm, type SubmitSm } from './pdu.ts';
@@ -33,6 +34,7 @@ import {
 } from './session.ts';
 import { LinkCounters, type LinkStats, type RoundTripMs, RoundTrips } from './stats.ts';
 import { statusName } from './status.ts';
+import { WaitingLine } from './waiting-line.ts';
 
 export { BACKOFF, type Backoff, type DialFailure } from './dialer.ts';
 export type { Host } from './hosts.ts';
@@ -99,6 +101,8 @@ export interface CarrierBindStats {
   /** Sessions that are up. */
   sessions: number;
   unanswered: number;
+  /** Senders that wait for room. */
+  waiting: number;
   /** Successful binds, and failed dials, since the start. */
   binds: number;
   dialFailures: number;
@@ -119,6 +123,8 @@ export class CarrierBind<C> {
   /** Those whose sessions may send; null for an account that only receives. */
   private readonly sending: Dialer<C> | null;
   private readonly dialers: Dialer<C>[];
+  /** Senders that wait for room in any session. */
+  private readonly line: WaitingLine;
   /** Sessions that the SMSC asked for. */
   private readonly outbound = new Set<Session<C>>();
   private listener: OutbindListener<C> | null = null;
@@ -136,6 +142,7 @@ export class CarrierBind<C> {
     const modes: BindMode[] = options.mode === 'pair' ? ['transmitter', 'receiver'] : [options.mode];
     encodeBind(1, bindRequest({ ...options, mode: modes[0] as BindMode }));
     this.options = options;
+    this.line = new WaitingLine(options.limits?.waitingMax ?? LINK_LIMITS.waitingMax);
     const hosts = new HostList(options.hosts, options.returnAfterMs ?? RETURN_AFTER_MS);
     this.dialers = modes.map((mode) => this.dialerOf(mode, hosts));
     this.sending = this.dialers.find((dialer) => dialer.mode !== 'receiver') ?? null;
@@ -162,13 +169,9 @@ export class CarrierBind<C> {
     return this.sending?.sessions.length ?? 0;
   }
 
-  /** submit_sm that may be sent now over all sessions. */
+  /** submit_sm that may be sent now over all sessions; 0 while others wait that this one may not overtake. */
   freeFor(emergency: boolean): number {
-    if (this.sending === null) return 0;
-    const { sessions } = this.sending;
-    let free = 0;
-    for (let i = 0; i < sessions.length; i++) free += (sessions[i] as Session<C>).freeFor(emergency);
-    return free;
+    return this.line.isBefore(emergency) ? 0 : this.roomFor(emergency);
   }
 
   get free(): number {
@@ -186,21 +189,31 @@ export class CarrierBind<C> {
 
   /** The same for a submit_sm that is encoded already; see `Session.submitEncoded`. */
   submitEncoded(submitSm: Uint8Array, context: C, options?: SubmitOptions): boolean {
-    return this.roomiest(options?.emergency === true)?.submitEncoded(submitSm, context, options) ?? false;
+    const emergency = options?.emergency === true;
+    if (this.line.isBefore(emergency)) return false;
+    return this.roomiest(emergency)?.submitEncoded(submitSm, context, options) ?? false;
   }
 
-  /** The same, waiting for room; see `Session.submitWhenRoom`. */
-  async submitWhenRoom(submitSm: SubmitSm | Uint8Array, context: C, options?: RequestOptions): Promise<boolean> {
-    return (await this.choose(options)?.submitWhenRoom(submitSm, context, options)) ?? false;
+  /**
+   * The same, after those that wait for room already: over all sessions in the order of asking, emergency before all
+   * others. Resolves with false, and nothing sent, when no session is up (any more) or the signal aborts before that.
+   * @throws FieldError (as a rejection) when a field can't be carried.
+   */
+  async submitWhenRoom(submitSm: SubmitSm | Uint8Array, context: C, options: RequestOptions = {}): Promise<boolean> {
+    const encoded = submitSm instanceof Uint8Array ? submitSm : encodeSubmitSm(0, submitSm);
+    const { emergency = false } = options;
+    return (await this.whenRoom(options, (session) => session.submitEncoded(encoded, context, { emergency }))) ?? false;
   }
 
-  /** A request of another kind, through the session with most room; see `Session.request`. */
+  /** A request of another kind, after those that wait already; see `Session.request`. */
   async request(
     command: string,
     fields?: Readonly<Record<string, unknown>>,
-    options?: RequestOptions,
+    options: RequestOptions = {},
   ): Promise<RequestOutcome> {
-    return (await this.choose(options)?.request(command, fields, options)) ?? { kind: 'not-sent' };
+    // In an object: a bare promise would be awaited by the line.
+    const sent = await this.whenRoom(options, (session) => ({ outcome: session.request(command, fields, options) }));
+    return sent === null ? { kind: 'not-sent' } : await sent.outcome;
   }
 
   /** Hands what is gathered to the sockets now. */
@@ -216,6 +229,7 @@ export class CarrierBind<C> {
       state: this.state,
       sessions: this.upCount(),
       unanswered: live.reduce((sum, { session }) => sum + session.unanswered, 0),
+      waiting: this.line.length,
       binds: this.dialers.reduce((sum, { binds }) => sum + binds, this.outbinds),
       dialFailures: this.dialers.reduce((sum, { failed }) => sum + failed, 0),
       counters,
@@ -257,6 +271,7 @@ export class CarrierBind<C> {
   private stop(ending: 'draining' | 'closed'): void {
     this.ending = ending;
     clearInterval(this.timer);
+    this.line.end();
     this.listener?.close();
     this.onChange();
   }
@@ -295,7 +310,7 @@ export class CarrierBind<C> {
       ...(handlers.onRequest === undefined
         ? {}
         : { onRequest: (incoming: IncomingRequest) => handlers.onRequest?.(incoming) }),
-      onRoom: () => handlers.onRoom?.(),
+      onRoom: () => this.announceRoom(),
     };
   }
 
@@ -304,7 +319,7 @@ export class CarrierBind<C> {
     this.onChange();
     if (mode === 'receiver') return;
     if (this.sendingSessions === 1) handlers.onUp?.();
-    handlers.onRoom?.();
+    this.announceRoom();
   }
 
   private onClosed(mode: BindMode, listed: boolean, reason: CloseReason, inFlight: C[], detail: string | null): void {
@@ -313,7 +328,9 @@ export class CarrierBind<C> {
     this.lost?.push(...inFlight);
     handlers.onSessionClosed?.(reason, inFlight, detail);
     this.onChange();
-    if (listed && mode !== 'receiver' && !this.up) handlers.onDown?.();
+    if (!listed || mode === 'receiver' || this.up) return;
+    this.line.end();
+    handlers.onDown?.();
   }
 
   private onChange(): void {
@@ -336,15 +353,26 @@ export class CarrierBind<C> {
     return [...dialled, ...[...this.outbound].map((session) => ({ session, host: null }))];
   }
 
-  /** Where a sender that may wait should wait: the session with most room, else the one with the shortest line. */
-  private choose(options?: RequestOptions): Session<C> | null {
-    const best = this.roomiest(options?.emergency === true);
-    if (best !== null) return best;
-    let shortest: Session<C> | null = null;
-    for (const session of this.sending?.sessions ?? []) {
-      if (shortest === null || session.waiting < shortest.waiting) shortest = session;
-    }
-    return shortest;
+  private roomFor(emergency: boolean): number {
+    if (this.sending === null) return 0;
+    const { sessions } = this.sending;
+    let free = 0;
+    for (let i = 0; i < sessions.length; i++) free += (sessions[i] as Session<C>).freeFor(emergency);
+    return free;
+  }
+
+  private async whenRoom<T>(options: RequestOptions, send: (session: Session<C>) => T): Promise<T | null> {
+    const { emergency = false, signal } = options;
+    if (!this.up || this.ending !== null || signal?.aborted === true) return null;
+    const free = this.line.isBefore(emergency) ? null : this.roomiest(emergency);
+    if (free !== null) return send(free);
+    return await this.line.wait(emergency, signal, () => send(this.roomiest(emergency) as Session<C>));
+  }
+
+  /** Those in the line first, then whoever listens. */
+  private announceRoom(): void {
+    if (this.line.length > 0) this.line.serve((emergency) => this.roomFor(emergency));
+    this.options.handlers.onRoom?.();
   }
 
   private roomiest(emergency: boolean): Session<C> | null {

@@ -165,11 +165,10 @@ export async function connectRawEsme(
   port: number,
   bind = 'bind_transceiver',
   fields: Readonly<Record<string, unknown>> = {},
-): Promise<RawPeer> {
+): Promise<RawPeer & { answer: RawPdu }> {
   const socket = connect({ port, host: '127.0.0.1' });
   socket.on('error', () => {});
   const pdus = pdusOf(socket);
   socket.write(encodeCold(bind, 1, { system_id: 'raw', password: 'x', ...fields }));
-  await pdus.next();
-  return { socket, pdus };
+  return { socket, pdus, answer: await pdus.next() };
 }

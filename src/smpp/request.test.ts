@@ -450,10 +450,11 @@ describe('optional parameters', () => {
     expect(hex.endsWith('ab')).toBe(true);
   });
 
-  it('an SMSC of ours leaves them out for an ESME of version 3.3', async () => {
+  it('an SMSC of ours leaves them out for an ESME of version 3.3, from the answer to its bind on', async () => {
     const { port, sessions, close } = await startSmsc();
     opened.push({ close });
-    const { pdus } = await connectRawEsme(port, 'bind_transceiver', { interface_version: 0x33 });
+    const { pdus, answer } = await connectRawEsme(port, 'bind_transceiver', { interface_version: 0x33 });
+    expect(answer.hex.slice(32)).toBe(Buffer.from('SMSC\0').toString('hex'));
     sessions[0]?.deliver(messageOf({ tlvs: [tlv] }), 'x');
     expect((await pdus.next()).hex.endsWith('68656c6c6f')).toBe(true);
   });

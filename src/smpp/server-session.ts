@@ -129,9 +129,10 @@ export class ServerSession<C> extends Link<C, SubmitSm> {
       this.end('bind-refused');
       return;
     }
-    const fields = { system_id: this.systemId, sc_interface_version: VERSION_3_4 };
-    this.writer.put(encodeCold(`${pdu.command}_resp`, pdu.sequence, fields));
     this.omitsTlvs = this.esme !== null && this.esme.interfaceVersion < VERSION_3_4;
+    const version = this.omitsTlvs ? {} : { sc_interface_version: VERSION_3_4 };
+    const fields = { system_id: this.systemId, ...version };
+    this.writer.put(encodeCold(`${pdu.command}_resp`, pdu.sequence, fields));
     this.setBound();
     this.server.onBound?.(this);
   }
