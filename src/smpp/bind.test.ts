@@ -10,6 +10,7 @@ import {
 } from './bind.ts';
 import { encodeCold } from './cold.ts';
 import { type BindError, FieldError } from './errors.ts';
+import type { Answer, CloseReason } from './exchange.ts';
 import {
   Happenings,
   listen,
@@ -21,7 +22,6 @@ import {
   startRawSmsc,
   startSmsc,
 } from './fixtures.ts';
-import type { Answer, CloseReason } from './link.ts';
 import { encodeDeliverSm, encodeSubmitSmResp } from './pdu.ts';
 
 const opened: { close(): unknown }[] = [];

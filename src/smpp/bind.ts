@@ -16,10 +16,10 @@ import { timingSafeEqual } from 'node:crypto';
 import { type BindMode, encodeBind } from './cold.ts';
 import { BACKOFF, type Backoff, Dialer, type DialFailure } from './dialer.ts';
 import type { BindError } from './errors.ts';
+import type { Answer, CloseReason, RequestOptions, RequestOutcome } from './exchange.ts';
 import { type Host, HostList } from './hosts.ts';
 import type { IncomingRequest } from './incoming.ts';
 import { LINK_LIMITS } from './limits.ts';
-import type { Answer, CloseReason, RequestOptions, RequestOutcome } from './link.ts';
 import { OutbindListener } from './outbind.ts';
 import { encodeSubmitSm, type SubmitSm } from './pdu.ts';
 import {

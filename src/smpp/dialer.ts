@@ -18,8 +18,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BindError } from './errors.ts';
+import type { CloseReason } from './exchange.ts';
 import type { Host, HostList } from './hosts.ts';
-import type { CloseReason } from './link.ts';
 import { Session, type SessionHandlers, type SessionOptions } from './session.ts';
 import { Status } from './status.ts';
 

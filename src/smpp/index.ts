@@ -11,6 +11,7 @@ export * from './commands.ts';
 export type { TlsOptions } from './connect.ts';
 export * from './correlation.ts';
 export * from './errors.ts';
+export * from './exchange.ts';
 export * from './framing.ts';
 export * from './incoming.ts';
 export * from './limits.ts';

@@ -28,78 +28,17 @@ import { AskedRequests, type Slot } from './asked.ts';
 import { type ColdPdu, commandName, decodeCold, encodeCold, responseIdOf } from './cold.ts';
 import { Command, nextSequence, RESPONSE_BIT } from './commands.ts';
 import { FieldError, FrameError, PduError } from './errors.ts';
+import type { Answer, CloseReason, LinkHandlers, RequestOptions, RequestOutcome } from './exchange.ts';
 import { Framer } from './framing.ts';
 import { GatheredWriter } from './gathered.ts';
 import { Arrivals, Incoming, IncomingData, IncomingRequest, type Responder } from './incoming.ts';
 import type { LinkLimits } from './limits.ts';
-import { decodeSubmitSmResp, encodeHeader, readUint32, type Tlv } from './pdu.ts';
+import { decodeSubmitSmResp, encodeHeader, readUint32 } from './pdu.ts';
+import { type InFlight, SendWindow } from './send-window.ts';
 import { LinkCounters, type LinkState, type LinkStats, RoundTrips } from './stats.ts';
 import { Status, statusName } from './status.ts';
 import { WaitingLine } from './waiting-line.ts';
 import { withoutTlvs } from './without-tlvs.ts';
-
-/** How a request ended. A request that was sent is answered exactly once. */
-export type Answer =
-  | { kind: 'answered'; status: number; messageId: string | null; tlvs: readonly Tlv[] }
-  /** In doubt: the peer may or may not have taken it. */
-  | { kind: 'unanswered'; reason: 'timeout' | 'closed' };
-
-/** How a request of another kind than the hot one ended. */
-export type RequestOutcome =
-  /** Answered, be it with a generic_nack; `pdu.status` says with what. */
-  | { kind: 'answered'; pdu: ColdPdu }
-  /** In doubt: the peer may or may not have taken it. */
-  | { kind: 'unanswered'; reason: 'timeout' | 'closed' }
-  /** No byte has left: there is no bind, its mode does not allow it, or it ended while the request waited for room. */
-  | { kind: 'not-sent' };
-
-export interface RequestOptions {
-  /** May use the part of the window that is kept for emergency. */
-  emergency?: boolean;
-  /** `responseTimeoutMs` of the limits unless told otherwise. */
-  timeoutMs?: number;
-  /** Gives up waiting for room; what was sent is sent. */
-  signal?: AbortSignal;
-}
-
-export type CloseReason =
-  /** We closed it, with or without unbind. */
-  | 'closed'
-  | 'unbound'
-  | 'peer-unbound'
-  /** The peer ended the connection, be it only its half. */
-  | 'peer-ended'
-  /** enquire_link was not answered in time, or nothing came for the idle timeout. */
-  | 'peer-silent'
-  /** No request for the inactivity timer: we have unbound. */
-  | 'inactive'
-  /** Bytes that are not SMPP. */
-  | 'foreign-bytes'
-  | 'socket-error'
-  /** The peer leaves megabytes unread. */
-  | 'write-stalled'
-  | 'bind-refused'
-  | 'bind-timeout';
-
-/** All handlers are called synchronously; what they throw is a bug and is not caught. */
-export interface LinkHandlers<C, P> {
-  /** Once for every request that was sent. `context` is what the sender gave. */
-  onAnswer(context: C, answer: Answer): void;
-  /** A hot request came in. */
-  onIncoming(incoming: Incoming<P>): void;
-  /** A request of another kind came in. Without this handler it is answered ESME_RINVCMDID. */
-  onRequest?(incoming: IncomingRequest): void;
-  /** There may be room to send again: at most once per read, and when the socket drains. */
-  onRoom?(): void;
-  /** Once. Every context of `inFlight` has had its onAnswer with reason `closed` before. */
-  onClosed(reason: CloseReason, inFlight: C[], detail: string | null): void;
-}
-
-interface InFlight<C> {
-  context: C;
-  sentAt: number;
-  emergency: boolean;
-}
 
 const TIMED_OUT: Answer = Object.freeze({ kind: 'unanswered', reason: 'timeout' });
 const CLOSED: Answer = Object.freeze({ kind: 'unanswered', reason: 'closed' });
@@ -133,19 +72,16 @@ export abstract class Link<C, P> implements Responder {
   private readonly socket: Socket;
   private readonly handlers: LinkHandlers<C, P>;
   private readonly framer: Framer;
-  private readonly reserved: number;
   private readonly hotResponseId: number;
   private readonly hotRequestId: number;
 
   private sequence = 0;
-  // In the order of sending: the oldest is the first.
-  private readonly inFlight = new Map<number, InFlight<C>>();
-  private emergencyInFlight = 0;
   private readonly asked = new AskedRequests((late) => {
     this.freed = true;
     this.onSlotFree();
     if (late) this.announceRoom();
   });
+  private readonly window: SendWindow<C>;
   private readonly line: WaitingLine;
   private enquireSequence = 0;
   private enquireSentAt = 0;
@@ -177,7 +113,7 @@ export abstract class Link<C, P> implements Responder {
     this.limits = limits;
     this.handlers = handlers;
     this.line = new WaitingLine(limits.waitingMax);
-    this.reserved = reserveForEmergency && limits.window > 1 ? Math.max(1, Math.floor(limits.window / 10)) : 0;
+    this.window = new SendWindow(limits.window, reserveForEmergency, this.asked);
     this.hotResponseId = sends === 'submit_sm' ? Command.submitSmResp : Command.deliverSmResp;
     this.hotRequestId = sends === 'submit_sm' ? Command.deliverSm : Command.submitSm;
     this.lastReceivedAt = performance.now();
@@ -216,7 +152,7 @@ export abstract class Link<C, P> implements Responder {
 
   /** Unanswered requests in the window. */
   get unanswered(): number {
-    return this.inFlight.size + this.asked.inWindow;
+    return this.window.unanswered;
   }
 
   /** Senders that wait for room. */
@@ -402,7 +338,7 @@ export abstract class Link<C, P> implements Responder {
   // The standard lets a number be used again once its request is settled (SMPP 3.4 §5.1.4).
   private takeSequence(): number {
     do this.sequence = nextSequence(this.sequence);
-    while (this.inFlight.has(this.sequence) || this.asked.has(this.sequence) || this.sequence === this.enquireSequence);
+    while (this.window.has(this.sequence) || this.sequence === this.enquireSequence);
     return this.sequence;
   }
 
@@ -410,19 +346,14 @@ export abstract class Link<C, P> implements Responder {
     const sequence = this.takeSequence();
     const sentAt = performance.now();
     this.lastRequestAt = sentAt;
-    this.inFlight.set(sequence, { context, sentAt, emergency });
-    if (emergency) this.emergencyInFlight++;
+    this.window.add(sequence, { context, sentAt, emergency });
     this.counters.sent++;
     this.writer.putWithSequence(this.omitsTlvs ? withoutTlvs(encoded) : encoded, sequence);
   }
 
   private roomFor(emergency: boolean): number {
     if (this.state !== 'bound' || this.writer.congested || !this.maySend()) return 0;
-    const inWindow = this.inFlight.size + this.asked.inWindow;
-    const total = this.limits.window - inWindow;
-    if (emergency) return total;
-    const others = inWindow - this.emergencyInFlight - this.asked.emergencyInWindow;
-    return Math.max(0, Math.min(total, this.limits.window - this.reserved - others));
+    return this.window.room(emergency);
   }
 
   private async whenRoom<T>(emergency: boolean, signal: AbortSignal | undefined, send: () => T): Promise<T | null> {
@@ -505,7 +436,7 @@ export abstract class Link<C, P> implements Responder {
   ): void {
     if (commandId === this.hotResponseId) {
       this.lastAnswerAt = this.lastReceivedAt;
-      const entry = this.inFlight.get(sequence);
+      const entry = this.window.get(sequence);
       if (entry === undefined) {
         this.unexpected(commandId, sequence);
         return;
@@ -630,7 +561,7 @@ export abstract class Link<C, P> implements Responder {
       this.lastAnswerAt = this.lastReceivedAt;
       return;
     }
-    const entry = nack ? this.inFlight.get(pdu.sequence) : undefined;
+    const entry = nack ? this.window.get(pdu.sequence) : undefined;
     if (entry !== undefined) {
       // A nack without an error would read as success.
       const status = pdu.status === Status.ok ? Status.systemError : pdu.status;
@@ -648,8 +579,7 @@ export abstract class Link<C, P> implements Responder {
   }
 
   private settle(sequence: number, entry: InFlight<C>, answer: Answer): void {
-    this.inFlight.delete(sequence);
-    if (entry.emergency) this.emergencyInFlight--;
+    this.window.remove(sequence, entry);
     this.freed = true;
     if (answer.kind === 'answered') {
       this.counters.answered++;
@@ -683,7 +613,7 @@ export abstract class Link<C, P> implements Responder {
     if (idleTimeoutMs > 0) wait = Math.min(wait, idleTimeoutMs, this.lastReceivedAt + idleTimeoutMs - now);
     if (inactivityMs > 0) wait = Math.min(wait, this.lastRequestAt + inactivityMs - now);
     if (receiverTimeoutMs > 0) wait = Math.min(wait, receiverTimeoutMs);
-    for (const { sentAt } of this.inFlight.values()) {
+    for (const [, { sentAt }] of this.window.entries()) {
       wait = Math.min(wait, sentAt + responseTimeoutMs - now);
       break;
     }
@@ -712,7 +642,7 @@ export abstract class Link<C, P> implements Responder {
       this.end('peer-silent');
       return;
     }
-    for (const [sequence, entry] of this.inFlight) {
+    for (const [sequence, entry] of this.window.entries()) {
       if (now - entry.sentAt < responseTimeoutMs) break;
       this.settle(sequence, entry, TIMED_OUT);
     }
@@ -769,9 +699,7 @@ export abstract class Link<C, P> implements Responder {
     this.line.end();
     this.asked.end();
     this.arrivals.clear();
-    const inFlight = [...this.inFlight.values()].map((entry) => entry.context);
-    this.inFlight.clear();
-    this.emergencyInFlight = 0;
+    const inFlight = this.window.clear();
     for (const context of inFlight) this.handlers.onAnswer(context, CLOSED);
     this.onWindowEmpty?.();
     if (this.reportsClosed) this.handlers.onClosed(reason, inFlight, detail);

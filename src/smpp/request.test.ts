@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { encodeCold } from './cold.ts';
 import { LAST_SEQUENCE } from './commands.ts';
 import { FieldError } from './errors.ts';
+import type { Answer, CloseReason } from './exchange.ts';
 import {
   connectRawEsme,
   Happenings,
@@ -16,7 +17,6 @@ import {
 } from './fixtures.ts';
 import type { IncomingRequest } from './incoming.ts';
 import type { LinkLimits } from './limits.ts';
-import type { Answer, CloseReason } from './link.ts';
 import { encodeHeader, encodeSubmitSmResp } from './pdu.ts';
 import { parseReceipt } from './receipt.ts';
 import { type IncomingDeliver, Session, type SessionOptions } from './session.ts';

@@ -4,9 +4,10 @@
  */
 import type { Socket } from 'node:net';
 import { type BindMode, type BindRequest, bindModeOf, bindRequestOf, type ColdPdu, encodeCold } from './cold.ts';
+import type { LinkHandlers } from './exchange.ts';
 import type { Incoming } from './incoming.ts';
 import { LINK_LIMITS, type LinkLimits } from './limits.ts';
-import { Link, type LinkHandlers } from './link.ts';
+import { Link } from './link.ts';
 import { type DeliverSm, decodeSubmitSm, encodeDeliverSm, encodeSubmitSmResp, type SubmitSm } from './pdu.ts';
 import { VERSION_3_4 } from './session.ts';
 import { Status } from './status.ts';

@@ -9,6 +9,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { encodeCold } from './cold.ts';
 import { LAST_SEQUENCE, nextSequence } from './commands.ts';
 import type { BindError } from './errors.ts';
+import type { Answer, CloseReason } from './exchange.ts';
 import {
   connectRawEsme,
   Happenings,
@@ -24,7 +25,6 @@ import {
   startSmsc,
 } from './fixtures.ts';
 import type { LinkLimits } from './limits.ts';
-import type { Answer, CloseReason } from './link.ts';
 import { encodeDeliverSm, encodeHeader, encodeSubmitSm, encodeSubmitSmResp } from './pdu.ts';
 import type { IncomingSubmit } from './server-session.ts';
 import { type IncomingDeliver, Session, type SessionOptions } from './session.ts';

@@ -9,9 +9,10 @@ import { Command, RESPONSE_BIT } from './commands.ts';
 import { CLIENT_CERTIFICATE, type ConnectOptions, isTlsError, openSocket, tlsReason } from './connect.ts';
 import { decodeDataSm } from './data-sm.ts';
 import { BindError } from './errors.ts';
+import type { CloseReason, LinkHandlers, RequestOptions } from './exchange.ts';
 import type { Incoming } from './incoming.ts';
 import { LINK_LIMITS, type LinkLimits } from './limits.ts';
-import { type CloseReason, Link, type LinkHandlers, type RequestOptions } from './link.ts';
+import { Link } from './link.ts';
 import { type DeliverSm, decodeDeliverSm, encodeDeliverSmResp, encodeSubmitSm, type SubmitSm } from './pdu.ts';
 import { Status, statusName } from './status.ts';
 

@@ -10,8 +10,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CarrierBind, type DialFailure } from './bind.ts';
 import { encodeCold } from './cold.ts';
 import type { TlsOptions } from './connect.ts';
+import type { Answer } from './exchange.ts';
 import { Happenings, listen, messageOf, pdusOf } from './fixtures.ts';
-import type { Answer } from './link.ts';
 import { encodeSubmitSmResp } from './pdu.ts';
 import { Session, type SessionOptions } from './session.ts';
 
