@@ -76,6 +76,9 @@ export interface DialerOptions<C> {
   handlers: DialerHandlers<C>;
 }
 
+/** The most that a timer of Node.js takes. */
+const LONGEST_SLEEP_MS = 2 ** 31 - 1;
+
 export class Dialer<C> {
   /** Those that are up. */
   sessions: Session<C>[] = [];
@@ -154,8 +157,8 @@ export class Dialer<C> {
   private async sleepUntil(at: number): Promise<void> {
     this.wake = new AbortController();
     if (this.stopped) return;
-    const longest = 2 ** 31 - 1;
-    await sleep(Math.min(longest, at - performance.now()), undefined, { signal: this.wake.signal }).catch(() => {});
+    const wait = Math.max(0, Math.min(LONGEST_SLEEP_MS, at - performance.now()));
+    await sleep(wait, undefined, { signal: this.wake.signal }).catch(() => {});
   }
 
   private async returnOne(): Promise<void> {

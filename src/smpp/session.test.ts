@@ -247,6 +247,26 @@ describe('the window', () => {
     expect(a?.hex).toBe(before.replace('0000dead', '00000002'));
   });
 
+  it('what is sent within one turn of the event loop leaves in one write, and flush does not wait for its end', async () => {
+    const chunks = new Happenings<number>();
+    const { port, bound } = await rawSmsc();
+    const { session } = await esme(port, { window: 200 });
+    const { socket } = await bound.next();
+    socket.removeAllListeners('data');
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk.length));
+    const { length } = encodeSubmitSm(0, messageOf());
+    for (let n = 0; n < 150; n++) session.submit(messageOf(), 'x');
+    expect(await chunks.next()).toBe(150 * length);
+    session.submit(messageOf(), 'x');
+    session.flush();
+    session.submit(messageOf(), 'x');
+    session.flush();
+    session.submit(messageOf(), 'x');
+    let received = 0;
+    while (received < 3 * length) received += await chunks.next();
+    expect(received).toBe(3 * length);
+  });
+
   it('numbers from 1 to 0x7FFFFFFF and then from 1 again', () => {
     expect(nextSequence(0)).toBe(1);
     expect(nextSequence(LAST_SEQUENCE - 1)).toBe(0x7fffffff);
