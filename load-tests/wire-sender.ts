@@ -45,8 +45,7 @@ export class WireSender {
     this.answers = new Uint8Array(messages);
     this.receipts = new Uint8Array(messages);
     this.bind = new CarrierBind<number>({
-      host: '127.0.0.1',
-      port,
+      hosts: [{ host: '127.0.0.1', port }],
       mode: 'transceiver',
       systemId,
       password: '',

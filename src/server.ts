@@ -5,7 +5,7 @@ import { KeyCache } from './access/index.ts';
 import { Alerts, Intake, sweepBodies } from './alerts/index.ts';
 import { Lists, Recipients } from './audience/index.ts';
 import { ChainWriter } from './audit/index.ts';
-import { Backlog, connectCarrier, Dispatch, type Sent } from './dispatch/index.ts';
+import { Backlog, connectCarrier, Dispatch, type MeteredWire, meterCarriers, type Sent } from './dispatch/index.ts';
 import { EmergencyGate, Fanout } from './fanout/index.ts';
 import { createApp, startServer as startHttp, sweepSpool } from './http/index.ts';
 import { registerMetrics, Traffic } from './metrics.ts';
@@ -132,6 +132,7 @@ async function open(
     recipients,
     onTrouble: (err) => log.error({ err }, 'alerts could not be stored'),
   });
+  const wires = new Map<string, MeteredWire>();
   const dispatch = await Dispatch.start({
     database,
     boss,
@@ -140,8 +141,12 @@ async function open(
     names,
     process: row.id,
     texts: textSource(pools.dispatch, vault),
-    connect: (name, handlers) =>
-      connectCarrier(name, policies.carriers[name] as Policies['carriers'][string], handlers, log, chance),
+    connect: (name, handlers) => {
+      const carrier = policies.carriers[name] as Policies['carriers'][string];
+      const wire = connectCarrier(name, carrier, handlers, log, chance);
+      wires.set(name, wire);
+      return wire;
+    },
     log,
     ...(onSent === undefined ? {} : { onSent }),
   });
@@ -182,6 +187,7 @@ async function open(
   shutdown.add('intake', 20, () => intake.drain());
   const metrics = createMetrics();
   registerMetrics(metrics, { traffic, dispatch, intake, fanout, backlog, pools, policies, clock });
+  meterCarriers(metrics, wires);
   const spoolDir = tmpdir();
   const every = (ms: number, what: string, chore: () => Promise<unknown>): NodeJS.Timeout =>
     setInterval(() => void chore().catch((err: unknown) => log.error({ err }, what)), ms);

@@ -81,8 +81,7 @@ test.skipIf(driveSmppMissing !== null)(
 
 function bindTo<C>(port: number, mode: 'transmitter' | 'receiver', handlers: CarrierBindHandlers<C>): CarrierBind<C> {
   return new CarrierBind<C>({
-    host: '127.0.0.1',
-    port,
+    hosts: [{ host: '127.0.0.1', port }],
     mode,
     systemId: 'tocsin',
     password: 'any',

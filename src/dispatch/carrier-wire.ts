@@ -1,8 +1,16 @@
 /** A bind's sessions as dispatch sees them: `smpp`'s CarrierBind under the carrier's policy. */
 import type { CarrierPolicy } from '../policy/index.ts';
-import { CarrierBind } from '../smpp/index.ts';
+import { CarrierBind, type CarrierBindStats, type DialFailure, type TlsOptions } from '../smpp/index.ts';
 import type { CarrierWire, DispatchLog, WireHandlers } from './bind-dispatcher.ts';
 import type { Sent } from './sender.ts';
+
+/** Beyond what dispatch needs of it: what metrics and people want to know. */
+export interface MeteredWire extends CarrierWire {
+  stats(): CarrierBindStats;
+}
+
+/** The same failure again is logged no sooner: ESME_RALYBND alone comes each second. */
+const LOG_AGAIN_MS = 60_000;
 
 export function connectCarrier(
   name: string,
@@ -10,43 +18,68 @@ export function connectCarrier(
   handlers: WireHandlers,
   log: DispatchLog,
   random: () => number,
-): CarrierWire {
+): MeteredWire {
+  const failureLog = new FailureLog(name, log);
+  if (carrier.tls !== null && carrier.tls.unverifiedBecause !== null) {
+    log.warn(
+      { bind: name, because: carrier.tls.unverifiedBecause },
+      "the carrier's certificate is not verified: whoever answers is taken for the carrier",
+    );
+  }
   const bind = new CarrierBind<Sent>({
-    host: carrier.host,
-    port: carrier.port,
-    mode: 'transceiver',
+    hosts: [{ host: carrier.host, port: carrier.port }, ...carrier.otherHosts],
+    returnAfterMs: carrier.returnAfterMs,
+    ...(carrier.tls === null ? {} : { tls: tlsOptions(carrier.tls) }),
+    mode: carrier.bindMode === 'transceiver' ? 'transceiver' : 'pair',
     systemId: carrier.systemId,
     password: carrier.password,
     systemType: carrier.systemType,
+    interfaceVersion: carrier.interfaceVersion,
+    addressTon: carrier.addressTon,
+    addressNpi: carrier.addressNpi,
+    addressRange: carrier.addressRange,
+    optionalParameters: carrier.optionalParameters,
     connectTimeoutMs: carrier.connectTimeoutMs,
     bindTimeoutMs: carrier.bindTimeoutMs,
     sessions: carrier.sessions,
-    backoff: { firstMs: carrier.reconnectFirstMs, factor: 2, maxMs: carrier.reconnectMaxMs, healthyMs: 60_000 },
+    backoff: {
+      firstMs: carrier.reconnectFirstMs,
+      factor: 2,
+      maxMs: carrier.reconnectMaxMs,
+      healthyMs: carrier.reconnectHealthyMs,
+      alreadyBoundMs: carrier.alreadyBoundRetryMs,
+    },
+    ...(carrier.outbind === null ? {} : { outbind: carrier.outbind }),
     random,
     limits: {
       window: carrier.window,
       responseTimeoutMs: carrier.responseTimeoutMs,
       enquireLinkMs: carrier.enquireLinkMs,
+      // A quiet carrier is asked by enquire_link, however seldom policy says so; silence alone proves nothing.
+      idleTimeoutMs: 0,
       receiverBusyStatus: carrier.receiptBusyStatus,
     },
     handlers: {
       onAnswer: (sent, answer) => handlers.onAnswer(sent, answer),
       onDeliver: (incoming) => handlers.onIncoming(incoming),
       onRoom: () => handlers.onRoom(),
-      onUp: () => handlers.onUp(),
+      onUp: () => {
+        failureLog.over();
+        handlers.onUp();
+      },
       onDown: () => handlers.onDown('the last session is gone'),
-      onDialFailed: ({ error, failures, retryInMs }) =>
-        log.warn(
-          { bind: name, failures, retryInMs: Math.round(retryInMs), err: error },
-          'the carrier could not be bound',
-        ),
+      onDialFailed: (failure) => failureLog.failed(failure),
+      onOutbindRefused: (error) => log.warn({ bind: name, err: error }, 'an outbind came to nothing'),
+      onOutbindTrouble: (error) => log.error({ bind: name, err: error }, 'can not listen for the carrier to connect'),
       onSessionClosed: (reason, inFlight, detail) =>
         log.info({ bind: name, reason, detail, unanswered: inFlight.length }, 'a session with the carrier has ended'),
+      onStats: ({ state, sessions, lastError }) =>
+        log.info({ bind: name, state, sessions, lastError }, 'the state of a bind has changed'),
     },
   });
   return {
     get boundSessions() {
-      return bind.stats().sessions;
+      return bind.sendingSessions;
     },
     get unanswered() {
       return bind.stats().unanswered;
@@ -56,5 +89,46 @@ export function connectCarrier(
     submit: (pdu, sent, emergency) => bind.submitEncoded(pdu, sent, { emergency }),
     flush: () => bind.flush(),
     close: () => bind.unbind(),
+    stats: () => bind.stats(),
   };
+}
+
+function tlsOptions(tls: NonNullable<CarrierPolicy['tls']>): TlsOptions {
+  return {
+    ...(tls.ca === null ? {} : { ca: tls.ca }),
+    ...(tls.cert === null || tls.key === null ? {} : { cert: tls.cert, key: tls.key }),
+    ...(tls.passphrase === null ? {} : { passphrase: tls.passphrase }),
+    ...(tls.serverName === null ? {} : { serverName: tls.serverName }),
+    minVersion: tls.minVersion,
+    verify: tls.unverifiedBecause === null,
+  };
+}
+
+/** Says that a carrier could not be bound when it begins, when the reason or the host changes, and now and then. */
+class FailureLog {
+  private readonly bind: string;
+  private readonly log: DispatchLog;
+  private last = '';
+  private againAt = 0;
+
+  constructor(bind: string, log: DispatchLog) {
+    this.bind = bind;
+    this.log = log;
+  }
+
+  failed({ error, mode, host, failures, retryInMs }: DialFailure): void {
+    const what = `${mode} ${host.host} ${host.port} ${error.message}`;
+    const now = performance.now();
+    if (what === this.last && now < this.againAt) return;
+    this.last = what;
+    this.againAt = now + LOG_AGAIN_MS;
+    this.log.warn(
+      { bind: this.bind, mode, ...host, failures, retryInMs: Math.round(retryInMs), err: error },
+      'the carrier could not be bound',
+    );
+  }
+
+  over(): void {
+    this.last = '';
+  }
 }

@@ -5,7 +5,8 @@
 
 export { Backlog } from './backlog.ts';
 export type { BindDispatcher, CarrierWire, DispatchLog, WireHandlers } from './bind-dispatcher.ts';
-export { connectCarrier } from './carrier-wire.ts';
+export { meterCarriers } from './carrier-metrics.ts';
+export { connectCarrier, type MeteredWire } from './carrier-wire.ts';
 export { createDispatchQueues, insertChunks, type NewChunk, notifyDispatch, queueName, scheduleOf } from './chunks.ts';
 export type { SubmissionCounts } from './counts.ts';
 export { CANCEL_CHANNEL, Dispatch, type DispatchOptions } from './dispatch.ts';

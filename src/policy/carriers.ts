@@ -1,11 +1,25 @@
 /** carriers.yaml: one entry per carrier account (a bind), with what its contract and its SMSC allow. */
 import { z } from 'zod';
-import { ascii, duration, type EnvironmentRef, fromEnvironment, name, secretFromEnvironment } from './fields.ts';
+import { type CarrierLink, carrierLinkFields, resolveCarrierLink } from './carrier-link.ts';
+import type { DocumentPath } from './document.ts';
+import {
+  ascii,
+  duration,
+  type Environment,
+  fromEnvironment,
+  host,
+  name,
+  parseHost,
+  parsePort,
+  port,
+  resolveFromEnvironment as resolve,
+  secretFromEnvironment,
+} from './fields.ts';
 
 /** The name of a carrier account; a bind in tables, metrics and routing. */
 export type BindName = string;
 
-export interface CarrierPolicy {
+export interface CarrierPolicy extends CarrierLink {
   readonly host: string;
   readonly port: number;
   readonly systemId: string;
@@ -64,8 +78,6 @@ const npi = z.union(
   },
 );
 
-export const host = z.string().regex(/^[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?$|^::1?$/);
-export const port = z.int().min(1).max(65_535);
 /** SMPP 3.4 §5.2.1: a C-octet string of at most 9 octets, its NUL included. */
 export const PASSWORD_MAX = 8;
 
@@ -108,6 +120,7 @@ export const carrier = z
     sourceNpi: npi.default(1),
     destTon: ton.default(1),
     destNpi: npi.default(1),
+    ...carrierLinkFields,
   })
   .refine((fields) => fields.reconnectFirst <= fields.reconnectMax, {
     error: 'must not be longer than reconnectMax',
@@ -121,22 +134,18 @@ export const carriersFile = z
   .refine(({ carriers }) => Object.keys(carriers).length > 0, { error: 'names no carrier', path: ['carriers'] })
   .transform(({ carriers }) => carriers);
 
-export type CarrierMistake = (field: 'host' | 'port' | 'password', reason: string) => void;
+export type CarrierMistake = (field: string | DocumentPath, reason: string) => void;
 
-/** Fills in what comes from the environment. Each mistake names the variable, never its value. */
+/** Fills in what comes from the environment, and from files below `folder`. Each mistake names the variable, never its value. */
 export function resolveCarrier(
   fields: CarrierFields,
-  env: Readonly<Record<string, string | undefined>>,
+  env: Environment,
+  folder: string,
   mistake: CarrierMistake,
 ): CarrierPolicy {
   return {
-    host: resolve(
-      fields.host,
-      env,
-      (text) => (host.safeParse(text).success ? text : null),
-      'a host',
-      (reason) => mistake('host', reason),
-    ),
+    ...resolveCarrierLink(fields, env, folder, mistake),
+    host: resolve(fields.host, env, parseHost, 'a host', (reason) => mistake('host', reason)),
     port: resolve(fields.port, env, parsePort, 'a port (1–65535)', (reason) => mistake('port', reason)),
     password: resolve<string>(
       fields.password,
@@ -172,31 +181,6 @@ export function resolveCarrier(
     destTon: fields.destTon,
     destNpi: fields.destNpi,
   };
-}
-
-/** The literal, the variable's value, or the default. After a mistake the result is a stand-in that nobody sees. */
-function resolve<T extends string | number>(
-  value: T | EnvironmentRef<T>,
-  env: Readonly<Record<string, string | undefined>>,
-  parse: (text: string) => T | null,
-  expected: string,
-  mistake: (reason: string) => void,
-): T {
-  if (typeof value !== 'object') return value;
-  const text = env[value.env];
-  if (text === undefined || text === '') {
-    if (value.default !== undefined) return value.default;
-    mistake(`the environment variable ${value.env} is not set; set it to ${expected}`);
-    return '' as T;
-  }
-  const parsed = parse(text);
-  if (parsed !== null) return parsed;
-  mistake(`the environment variable ${value.env} does not hold ${expected}`);
-  return '' as T;
-}
-
-function parsePort(text: string): number | null {
-  return /^\d{1,5}$/.test(text) && port.safeParse(Number(text)).success ? Number(text) : null;
 }
 
 function parsePassword(text: string): string | null {

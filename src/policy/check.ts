@@ -1,7 +1,9 @@
 /** `tocsin policy check`: what the policies say, for a person to read. */
+import type { CarrierPolicy } from './carriers.ts';
 import { formatDuration } from './duration.ts';
+import type { Environment } from './fields.ts';
 import { LANES } from './lanes.ts';
-import { type Environment, loadPolicies } from './load.ts';
+import { loadPolicies } from './load.ts';
 
 /** A summary in a few lines. @throws PolicyError when the policies can't be used. */
 export function policyCheck(dir: string, env: Environment): string {
@@ -21,7 +23,8 @@ export function policyCheck(dir: string, env: Environment): string {
   lines.push('', 'Carriers');
   for (const [name, carrier] of Object.entries(carriers)) {
     const used = routing.routes.filter((route) => route.binds.includes(name)).map((route) => route.name);
-    const where = `${carrier.systemId} at ${carrier.host}:${carrier.port}`;
+    const others = carrier.otherHosts.map(({ host, port }) => `, else ${host}:${port}`).join('');
+    const where = `${carrier.systemId} at ${carrier.host}:${carrier.port}${others}${tlsSummary(carrier.tls)}`;
     const limits = `${carrier.tps} TPS, ${carrier.sessions} × window ${carrier.window}`;
     lines.push(`  ${name}: ${where}, ${limits}, ${used.length > 0 ? `routes ${used.join(', ')}` : 'USED BY NO ROUTE'}`);
   }
@@ -31,4 +34,10 @@ export function policyCheck(dir: string, env: Environment): string {
     lines.push(`  ${route.name}: ${shown} (${route.lanes?.join(', ') ?? 'every lane'}) → ${route.binds.join(', ')}`);
   }
   return lines.join('\n');
+}
+
+function tlsSummary(tls: CarrierPolicy['tls']): string {
+  if (tls === null) return '';
+  const verified = tls.unverifiedBecause === null ? '' : ` NOT VERIFIED (${tls.unverifiedBecause})`;
+  return ` over ${tls.minVersion}+${verified}${tls.cert === null ? '' : ' with our certificate'}`;
 }

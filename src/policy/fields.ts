@@ -29,6 +29,11 @@ const variable = z
   .string({ error: 'expected the name of an environment variable' })
   .regex(/^[A-Z][A-Z0-9_]{0,99}$/, 'the name of an environment variable is A–Z, 0–9 and _');
 
+export const host = z.string().regex(/^[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?$|^::1?$/);
+export const port = z.int().min(1).max(65_535);
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
 /** Where a value comes from: written down, or from the environment, with what counts when the variable is not set. */
 export interface EnvironmentRef<T> {
   env: string;
@@ -50,3 +55,32 @@ export const secretFromEnvironment = z.strictObject(
       issue.code === 'invalid_type' ? 'expected { env: NAME }: a secret stands in no file' : undefined,
   },
 );
+
+/** The literal, the variable's value, or the default. After a mistake the result is a stand-in that nobody sees. */
+export function resolveFromEnvironment<T extends string | number>(
+  value: T | EnvironmentRef<T>,
+  env: Environment,
+  parse: (text: string) => T | null,
+  expected: string,
+  mistake: (reason: string) => void,
+): T {
+  if (typeof value !== 'object') return value;
+  const text = env[value.env];
+  if (text === undefined || text === '') {
+    if (value.default !== undefined) return value.default;
+    mistake(`the environment variable ${value.env} is not set; set it to ${expected}`);
+    return '' as T;
+  }
+  const parsed = parse(text);
+  if (parsed !== null) return parsed;
+  mistake(`the environment variable ${value.env} does not hold ${expected}`);
+  return '' as T;
+}
+
+export function parseHost(text: string): string | null {
+  return host.safeParse(text).success ? text : null;
+}
+
+export function parsePort(text: string): number | null {
+  return /^\d{1,5}$/.test(text) && port.safeParse(Number(text)).success ? Number(text) : null;
+}

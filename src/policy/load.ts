@@ -1,11 +1,12 @@
 /** Reads the policies' folder, holds the files against each other and gives typed values, or says all that is wrong. */
 import { hash } from 'node:crypto';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { z } from 'zod';
 import { type BindName, type CarrierFields, type CarrierPolicy, carriersFile, resolveCarrier } from './carriers.ts';
 import { PolicyDocument } from './document.ts';
 import { DAY_MS, formatDuration } from './duration.ts';
 import { PolicyError, type PolicyIssue } from './error.ts';
+import type { Environment } from './fields.ts';
 import { LANES, type LaneName, type LanePolicy, lanesFile } from './lanes.ts';
 import { checkRoutes, compileRouting, type Route, type RoutingPolicy, routingFile } from './routing.ts';
 
@@ -16,8 +17,6 @@ export interface Policies {
   /** By name, with the SHA-256 of each as it was read. What comes from the environment is not in it. */
   readonly files: readonly { readonly name: string; readonly digest: Buffer }[];
 }
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The files, with the schema of each: loadPolicies reads them, the editors' JSON Schemas are generated from them. */
 export const POLICY_FILES = { lanes: lanesFile, carriers: carriersFile, routing: routingFile } as const;
@@ -77,7 +76,9 @@ function resolveCarriers(
   return Object.fromEntries(
     Object.entries(value).map(([name, fields]) => [
       name,
-      resolveCarrier(fields, env, (field, reason) => issues.push(document.issue(['carriers', name, field], reason))),
+      resolveCarrier(fields, env, dirname(document.file), (field, reason) =>
+        issues.push(document.issue(['carriers', name, ...[field].flat()], reason)),
+      ),
     ]),
   );
 }

@@ -11,10 +11,13 @@ export const Command = {
   deliverSmResp: 0x80000005,
   unbind: 0x00000006,
   unbindResp: 0x80000006,
+  outbind: 0x0000000b,
   bindTransceiver: 0x00000009,
   bindTransceiverResp: 0x80000009,
   enquireLink: 0x00000015,
   enquireLinkResp: 0x80000015,
+  dataSm: 0x00000103,
+  dataSmResp: 0x80000103,
 } as const;
 
 /** Bit 31 of command_id: set in every response, generic_nack included. */

@@ -71,7 +71,16 @@ export class TextError extends SmppError {
   }
 }
 
-export type BindErrorCode = 'connect-failed' | 'connect-timeout' | 'bind-timeout' | 'bind-refused' | 'closed';
+export type BindErrorCode =
+  | 'connect-failed'
+  | 'connect-timeout'
+  /** The message says what is wrong with which certificate, and what to do. */
+  | 'tls-failed'
+  | 'bind-timeout'
+  | 'bind-refused'
+  /** An SMSC that connected to us did not say who it is, or not rightly. */
+  | 'no-outbind'
+  | 'closed';
 
 export class BindError extends SmppError {
   readonly code: BindErrorCode;

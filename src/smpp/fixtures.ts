@@ -1,6 +1,8 @@
 /** What the tests of this room share: messages, a real SMSC on loopback, and events that can be awaited. */
 import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { encodeCold } from './cold.ts';
+import { Framer } from './framing.ts';
 import type { SubmitSm } from './pdu.ts';
 import { ServerSession, type ServerSessionHandlers, type ServerSessionOptions } from './server-session.ts';
 
@@ -114,4 +116,59 @@ export async function startSmsc(
     );
   }, port);
   return { ...listening, sessions };
+}
+
+// peers that are not ours ------------------------------------------------------------------------------------------
+
+export interface RawPdu {
+  commandId: number;
+  status: number;
+  sequence: number;
+  hex: string;
+}
+
+/** A plain socket, and the PDUs that come on it. */
+export interface RawPeer {
+  socket: Socket;
+  pdus: Happenings<RawPdu>;
+}
+
+/** Reads PDUs off a plain socket. */
+export function pdusOf(socket: Socket): Happenings<RawPdu> {
+  const pdus = new Happenings<RawPdu>();
+  const framer = new Framer((buffer, offset, length, commandId, status, sequence) =>
+    pdus.push({ commandId, status, sequence, hex: buffer.toString('hex', offset, offset + length) }),
+  );
+  socket.on('data', (chunk: Buffer) => framer.push(chunk));
+  return pdus;
+}
+
+export interface RawSmsc extends Listening {
+  bound: Happenings<RawPeer & { bind: RawPdu }>;
+}
+
+/** An SMSC that takes each bind and then leaves the socket to the test. */
+export async function startRawSmsc(fields: Readonly<Record<string, unknown>> = {}, port = 0): Promise<RawSmsc> {
+  const bound: RawSmsc['bound'] = new Happenings();
+  const listening = await listen(async (socket) => {
+    const pdus = pdusOf(socket);
+    const bind = await pdus.next();
+    const command = { 1: 'bind_receiver_resp', 2: 'bind_transmitter_resp' }[bind.commandId] ?? 'bind_transceiver_resp';
+    socket.write(encodeCold(command, bind.sequence, { system_id: 'RAW', ...fields }));
+    bound.push({ socket, pdus, bind });
+  }, port);
+  return { ...listening, bound };
+}
+
+/** A plain socket that has bound to an SMSC of ours. */
+export async function connectRawEsme(
+  port: number,
+  bind = 'bind_transceiver',
+  fields: Readonly<Record<string, unknown>> = {},
+): Promise<RawPeer & { answer: RawPdu }> {
+  const socket = connect({ port, host: '127.0.0.1' });
+  socket.on('error', () => {});
+  const pdus = pdusOf(socket);
+  socket.write(encodeCold(bind, 1, { system_id: 'raw', password: 'x', ...fields }));
+  return { socket, pdus, answer: await pdus.next() };
 }

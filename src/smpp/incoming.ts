@@ -1,7 +1,12 @@
+/** Requests that came in and wait for our response. */
+import type { ColdPdu } from './cold.ts';
+
 /** The connection that a request came in on. */
 export interface Responder {
   readonly closed: boolean;
   respondTo(sequence: number, status: number, messageId: string | null): void;
+  respondToData(sequence: number, status: number, messageId: string | null): void;
+  respondToRequest(request: ColdPdu, status: number, fields: Readonly<Record<string, unknown>>): void;
 }
 
 /** A received request that waits for our response. Its Buffers are views: copy them to keep them. */
@@ -10,9 +15,9 @@ export class Incoming<P> {
   readonly sequence: number;
   /** `performance.now()` of its arrival. */
   readonly receivedAt: number;
-  private link: Responder | null;
+  protected link: Responder | null;
 
-  constructor(link: Responder, pdu: P, sequence: number, receivedAt: number) {
+  constructor(link: Responder | null, pdu: P, sequence: number, receivedAt: number) {
     this.link = link;
     this.pdu = pdu;
     this.sequence = sequence;
@@ -25,7 +30,7 @@ export class Incoming<P> {
   }
 
   /**
-   * @param messageId of a submit_sm_resp; not used on a deliver_sm.
+   * @param messageId of a submit_sm_resp or data_sm_resp; not used on a deliver_sm.
    * @returns false when it was settled before: then the peer knows nothing of this call and may send the PDU again.
    */
   respond(status: number, messageId: string | null = null): boolean {
@@ -33,7 +38,74 @@ export class Incoming<P> {
     if (link === null) return false;
     this.link = null;
     if (link.closed) return false;
-    link.respondTo(this.sequence, status, messageId);
+    this.answer(link, status, messageId);
     return true;
+  }
+
+  protected answer(link: Responder, status: number, messageId: string | null): void {
+    link.respondTo(this.sequence, status, messageId);
+  }
+}
+
+/** A data_sm, in the shape of the message that it carries. */
+export class IncomingData<P> extends Incoming<P> {
+  protected override answer(link: Responder, status: number, messageId: string | null): void {
+    link.respondToData(this.sequence, status, messageId);
+  }
+}
+
+/**
+ * A request of any other kind. One that has no response by the standard, alert_notification, comes settled.
+ */
+export class IncomingRequest extends Incoming<ColdPdu> {
+  /**
+   * The response with a body: `fields` by the standard's names.
+   * @returns false when it was settled before.
+   * @throws FieldError when a field can't be carried; the request still waits then.
+   */
+  respondWith(fields: Readonly<Record<string, unknown>>): boolean {
+    const link = this.link;
+    if (link === null || link.closed) return false;
+    link.respondToRequest(this.pdu, 0, fields);
+    this.link = null;
+    return true;
+  }
+
+  protected override answer(link: Responder, status: number): void {
+    link.respondToRequest(this.pdu, status, {});
+  }
+}
+
+/** How many settled arrivals may stand before the array is moved up. */
+const TRIM = 1_024;
+
+/** Received requests in their order, from `head` on: the first is not settled. Only kept with a receiver timeout. */
+export class Arrivals {
+  private readonly arrivals: (Incoming<unknown> | undefined)[] = [];
+  private head = 0;
+
+  add(incoming: Incoming<unknown>): void {
+    this.arrivals.push(incoming);
+  }
+
+  get oldest(): Incoming<unknown> | undefined {
+    return this.arrivals[this.head];
+  }
+
+  /** Forgets settled requests at once, as each holds on to the memory of the read that it came with. */
+  dropSettled(): void {
+    const { arrivals } = this;
+    let head = this.head;
+    for (let oldest = arrivals[head]; oldest?.settled; oldest = arrivals[head]) arrivals[head++] = undefined;
+    if (head === arrivals.length || head >= TRIM) {
+      arrivals.splice(0, head);
+      head = 0;
+    }
+    this.head = head;
+  }
+
+  clear(): void {
+    this.arrivals.length = 0;
+    this.head = 0;
   }
 }

@@ -3,13 +3,15 @@
  *
  * The way up: `pdus/` (every PDU and TLV, one typed door) with `pdu` (hot codec) → `framing`, `gathered` (bytes in and
  * out) → `link` (one connection: window, timeouts, enquire_link, unbind) → `session` (ESME) and `server-session`
- * (SMSC) → `bind` (all sessions of one carrier account, kept connected).
+ * (SMSC) → `dialer` (keeps sessions connected) → `bind` (all sessions of one carrier account).
  */
 export * from './bind.ts';
 export * from './cold.ts';
 export * from './commands.ts';
+export type { TlsOptions } from './connect.ts';
 export * from './correlation.ts';
 export * from './errors.ts';
+export * from './exchange.ts';
 export * from './framing.ts';
 export * from './incoming.ts';
 export * from './limits.ts';
@@ -24,6 +26,7 @@ export * from './receipt.ts';
 export * from './segment.ts';
 export * from './server-session.ts';
 export * from './session.ts';
+export * from './stats.ts';
 export * from './status.ts';
 export * from './text.ts';
 export * from './times.ts';

@@ -5,105 +5,94 @@
  * then unbinds) → `closed`. Any state goes to `closed` at once when the peer ends, errs, falls silent, or sends bytes
  * that are not SMPP.
  *
- * Each side has one kind of hot request that it sends through a window (submit_sm or deliver_sm) and one that it
- * receives. There is one timer per connection, not per PDU: answers are due in the order of sending, so it looks at the
- * oldest only. It is never armed further ahead than the shortest timeout: nothing sent after that can be due before it.
+ * Each side has one kind of hot request that it sends (submit_sm or deliver_sm) and one that it receives. There is one
+ * timer per connection, not per hot PDU: answers are due in the order of sending, so it looks at the oldest only. It is
+ * never armed further ahead than the shortest timeout: nothing sent after that can be due before it. All other kinds go
+ * through `request`, and share the window.
+ *
+ * What a peer sends amiss (SMPP 3.4 §4.3, §5.1.3):
+ *
+ * | the peer sends                                  | we                                                          |
+ * |-------------------------------------------------|-------------------------------------------------------------|
+ * | a command_length that can't be                  | generic_nack ESME_RINVCMDLEN, sequence 0, and end the link  |
+ * | a request of an unknown command_id              | generic_nack ESME_RINVCMDID                                 |
+ * | a request that this side does not serve         | its own response, ESME_RINVCMDID                            |
+ * | a request before the bind, or against its mode  | its own response, ESME_RINVBNDSTS                           |
+ * | a request with a malformed body                 | its own response, with the status that the decoder names    |
+ * | a response with an odd body                     | take the header for the answer                              |
+ * | a response to nothing we wait for               | count it                                                    |
+ * | a generic_nack that names a request of ours     | take it for the answer, never for success                   |
  */
 import type { Socket } from 'node:net';
-import { type ColdPdu, commandName, decodeCold, responseIdOf } from './cold.ts';
+import { AskedRequests, type Slot } from './asked.ts';
+import { type ColdPdu, commandName, decodeCold, encodeCold, responseIdOf } from './cold.ts';
 import { Command, nextSequence, RESPONSE_BIT } from './commands.ts';
-import { FrameError, PduError } from './errors.ts';
+import { FieldError, FrameError, PduError } from './errors.ts';
+import type { Answer, CloseReason, LinkHandlers, RequestOptions, RequestOutcome } from './exchange.ts';
 import { Framer } from './framing.ts';
 import { GatheredWriter } from './gathered.ts';
-import { Incoming, type Responder } from './incoming.ts';
-import { LinkCounters, type LinkLimits } from './limits.ts';
-import { decodeSubmitSmResp, encodeHeader, type Tlv } from './pdu.ts';
-import { Status } from './status.ts';
-
-/** How a request ended. A request that was sent is answered exactly once. */
-export type Answer =
-  | { kind: 'answered'; status: number; messageId: string | null; tlvs: readonly Tlv[] }
-  /** In doubt: the peer may or may not have taken it. */
-  | { kind: 'unanswered'; reason: 'timeout' | 'closed' };
-
-export type CloseReason =
-  /** We closed it, with or without unbind. */
-  | 'closed'
-  | 'unbound'
-  | 'peer-unbound'
-  /** The peer ended the connection, be it only its half. */
-  | 'peer-ended'
-  /** enquire_link was not answered in time, or nothing came for the idle timeout. */
-  | 'peer-silent'
-  /** Bytes that are not SMPP. */
-  | 'foreign-bytes'
-  | 'socket-error'
-  /** The peer leaves megabytes unread. */
-  | 'write-stalled'
-  | 'bind-refused'
-  | 'bind-timeout';
-
-/** All handlers are called synchronously; what they throw is a bug and is not caught. */
-export interface LinkHandlers<C, P> {
-  /** Once for every request that was sent. `context` is what the sender gave. */
-  onAnswer(context: C, answer: Answer): void;
-  /** A hot request came in. */
-  onIncoming(incoming: Incoming<P>): void;
-  /** There may be room to send again: at most once per read, and when the socket drains. */
-  onRoom?(): void;
-  /** Once. Every context of `inFlight` has had its onAnswer with reason `closed` before. */
-  onClosed(reason: CloseReason, inFlight: C[], detail: string | null): void;
-}
-
-type LinkState = 'opening' | 'bound' | 'draining' | 'closed';
-
-interface InFlight<C> {
-  context: C;
-  sentAt: number;
-  emergency: boolean;
-}
-
-interface Asked {
-  responseId: number;
-  settle(answer: ColdPdu | null): void;
-}
+import { Arrivals, Incoming, IncomingData, IncomingRequest, type Responder } from './incoming.ts';
+import type { LinkLimits } from './limits.ts';
+import { decodeSubmitSmResp, encodeHeader, readUint32 } from './pdu.ts';
+import { type InFlight, SendWindow } from './send-window.ts';
+import { LinkCounters, type LinkState, type LinkStats, RoundTrips } from './stats.ts';
+import { Status, statusName } from './status.ts';
+import { WaitingLine } from './waiting-line.ts';
+import { withoutTlvs } from './without-tlvs.ts';
 
 const TIMED_OUT: Answer = Object.freeze({ kind: 'unanswered', reason: 'timeout' });
 const CLOSED: Answer = Object.freeze({ kind: 'unanswered', reason: 'closed' });
-/** How many settled arrivals may stand before the array is moved up. */
-const ARRIVALS_TRIM = 1_024;
+/** Longer than this nobody waits for an unbind_resp: it changes nothing. */
+const UNBIND_TIMEOUT_MS = 5_000;
 /** A peer that does not take our last octets within this time is cut off. */
 const LINGER_MS = 1_000;
 /** Reasons after which what is still gathered is worth sending. */
-const ORDERLY: ReadonlySet<CloseReason> = new Set(['closed', 'unbound', 'peer-unbound', 'bind-refused']);
+const ORDERLY: ReadonlySet<CloseReason> = new Set(['closed', 'unbound', 'inactive', 'peer-unbound', 'bind-refused']);
+/** A generation of round-trip times. */
+const ROUND_TRIPS_TURN_MS = 60_000;
+/** Requests that the link makes itself. */
+const OWN_COMMANDS: ReadonlySet<number> = new Set([
+  Command.bindReceiver,
+  Command.bindTransmitter,
+  Command.bindTransceiver,
+  Command.unbind,
+  Command.enquireLink,
+]);
 
 export abstract class Link<C, P> implements Responder {
-  readonly counters: LinkCounters;
+  readonly counters = new LinkCounters();
+  readonly roundTrips = new RoundTrips();
   protected readonly limits: LinkLimits;
   protected readonly writer: GatheredWriter;
   protected state: LinkState = 'opening';
   /** Whether `onClosed` is to be called. */
   protected reportsClosed = true;
+  /** The peer does not know optional parameters: hot requests go without theirs. */
+  protected omitsTlvs = false;
   private readonly socket: Socket;
   private readonly handlers: LinkHandlers<C, P>;
   private readonly framer: Framer;
-  private readonly reserved: number;
   private readonly hotResponseId: number;
   private readonly hotRequestId: number;
 
   private sequence = 0;
-  // In the order of sending: the oldest is the first.
-  private readonly inFlight = new Map<number, InFlight<C>>();
-  private emergencyInFlight = 0;
-  private readonly asked = new Map<number, Asked>();
+  private readonly asked = new AskedRequests((late) => {
+    this.freed = true;
+    this.onSlotFree();
+    if (late) this.announceRoom();
+  });
+  private readonly window: SendWindow<C>;
+  private readonly line: WaitingLine;
   private enquireSequence = 0;
   private enquireSentAt = 0;
-  // Received requests in their order, from `arrivalsHead` on: the first is not settled. Only with a receiver timeout.
-  private readonly arrivals: (Incoming<P> | undefined)[] = [];
-  private arrivalsHead = 0;
-  private waiting = 0;
+  private readonly arrivals = new Arrivals();
+  /** Received requests that wait for our response. */
+  private unresponded = 0;
   private lastReceivedAt: number;
   private lastAnswerAt: number;
+  private lastRequestAt: number;
+  private roundTripsSince: number;
+  private lastError: string | null = null;
   private freed = false;
   private timer: NodeJS.Timeout | undefined;
   private onWindowEmpty: (() => void) | null = null;
@@ -118,24 +107,29 @@ export abstract class Link<C, P> implements Responder {
     sends: 'submit_sm' | 'deliver_sm',
     limits: LinkLimits,
     handlers: LinkHandlers<C, P>,
-    options: { reserveForEmergency: boolean; counters?: LinkCounters },
+    reserveForEmergency: boolean,
   ) {
     this.socket = socket;
     this.limits = limits;
     this.handlers = handlers;
-    this.counters = options.counters ?? new LinkCounters();
-    this.reserved = options.reserveForEmergency && limits.window > 1 ? Math.max(1, Math.floor(limits.window / 10)) : 0;
+    this.line = new WaitingLine(limits.waitingMax);
+    this.window = new SendWindow(limits.window, reserveForEmergency, this.asked);
     this.hotResponseId = sends === 'submit_sm' ? Command.submitSmResp : Command.deliverSmResp;
     this.hotRequestId = sends === 'submit_sm' ? Command.deliverSm : Command.submitSm;
     this.lastReceivedAt = performance.now();
     this.lastAnswerAt = this.lastReceivedAt;
+    this.lastRequestAt = this.lastReceivedAt;
+    this.roundTripsSince = this.lastReceivedAt;
     this.framer = new Framer(
       (buffer, offset, length, commandId, status, sequence) =>
         this.onPdu(buffer, offset, length, commandId, status, sequence),
       limits.pduLengthMax,
     );
     this.writer = new GatheredWriter(socket, {
-      onDrain: () => this.handlers.onRoom?.(),
+      onDrain: () => {
+        this.freed = true;
+        this.announceRoom();
+      },
       onStalled: () => this.end('write-stalled'),
     });
     socket.setNoDelay(true);
@@ -156,20 +150,80 @@ export abstract class Link<C, P> implements Responder {
     return this.state === 'closed';
   }
 
-  /** Unanswered requests. */
+  /** Unanswered requests in the window. */
   get unanswered(): number {
-    return this.inFlight.size;
+    return this.window.unanswered;
   }
 
-  /** Requests that may be sent now; 0 when not bound or while the socket is congested. */
+  /** Senders that wait for room. */
+  get waiting(): number {
+    return this.line.length;
+  }
+
+  /**
+   * Requests that may be sent now; 0 when not bound, while the socket is congested, or while others wait in the line
+   * that this one may not overtake.
+   */
   freeFor(emergency: boolean): number {
-    if (this.state !== 'bound' || this.writer.congested || !this.maySend()) return 0;
-    const total = this.limits.window - this.inFlight.size;
-    if (emergency) return total;
-    return Math.max(
-      0,
-      Math.min(total, this.limits.window - this.reserved - (this.inFlight.size - this.emergencyInFlight)),
-    );
+    return this.line.isBefore(emergency) ? 0 : this.roomFor(emergency);
+  }
+
+  stats(): LinkStats {
+    return {
+      state: this.state,
+      window: this.limits.window,
+      unanswered: this.unanswered,
+      waiting: this.waiting,
+      counters: new LinkCounters().add(this.counters),
+      roundTripMs: RoundTrips.percentiles([this.roundTrips]),
+      lastError: this.lastError,
+    };
+  }
+
+  /**
+   * Sends a request of any kind but the hot one (query_sm, cancel_sm, replace_sm, data_sm, submit_multi, broadcast_sm …)
+   * through the window, after those that wait already, and resolves with its answer.
+   * @param command the standard's name.
+   * @throws FieldError (as a rejection), before any byte leaves, when a field can't be carried or the command is none
+   * that is asked this way.
+   */
+  async request(
+    command: string,
+    fields: Readonly<Record<string, unknown>> = {},
+    options: RequestOptions = {},
+  ): Promise<RequestOutcome> {
+    const encoded = encodeCold(command, 0, fields);
+    const commandId = readUint32(encoded, 4);
+    const responseId = responseIdOf(commandId);
+    if (OWN_COMMANDS.has(commandId)) throw new FieldError('command', 'is one that the session sends itself');
+    if (responseId === null) throw new FieldError('command', 'has no response: it goes through notify');
+    if (responseId === this.hotResponseId) throw new FieldError('command', 'has a method of its own');
+    const { emergency = false, timeoutMs = this.limits.responseTimeoutMs, signal } = options;
+    const sent = await this.whenRoom(emergency, signal, () => {
+      const slot = emergency ? 'emergency' : 'normal';
+      // In an object: a bare promise would be awaited by the line.
+      return { answer: this.ask(encoded, { responseId, timeoutMs, slot }) };
+    });
+    if (sent === null) return { kind: 'not-sent' };
+    const pdu = await sent.answer;
+    if (pdu !== null) return { kind: 'answered', pdu };
+    return { kind: 'unanswered', reason: this.isClosed() ? 'closed' : 'timeout' };
+  }
+
+  /**
+   * Sends a request that has no response (alert_notification). @returns false when there is no bind.
+   * @throws FieldError when a field can't be carried or the command has a response.
+   */
+  notify(command: string, fields: Readonly<Record<string, unknown>> = {}): boolean {
+    const encoded = encodeCold(command, 0, fields);
+    const commandId = readUint32(encoded, 4);
+    if ((commandId & RESPONSE_BIT) !== 0 || responseIdOf(commandId) !== null) {
+      throw new FieldError('command', 'is not one without a response');
+    }
+    if (this.state !== 'bound') return false;
+    this.counters.asked++;
+    this.writer.putWithSequence(encoded, this.takeSequence());
+    return true;
   }
 
   /** Hands what is gathered to the socket now instead of at the end of the turn: for who measures when a PDU left. */
@@ -183,29 +237,32 @@ export abstract class Link<C, P> implements Responder {
   }
 
   /**
-   * Stops taking requests, waits for those in flight (each ends within responseTimeoutMs), unbinds, closes. Resolves
-   * when closed, however that came; never rejects.
+   * Stops taking requests, waits for those in flight (each ends within its timeout), unbinds, closes. Resolves when
+   * closed, however that came; never rejects.
    */
   unbind(): Promise<void> {
-    this.unbinding ??= this.drainAndUnbind();
+    this.unbinding ??= this.drainAndUnbind('unbound');
     return this.unbinding;
   }
 
-  private async drainAndUnbind(): Promise<void> {
+  private async drainAndUnbind(reason: CloseReason): Promise<void> {
     if (this.state === 'bound') {
       this.state = 'draining';
-      if (this.inFlight.size > 0) {
+      this.line.end();
+      if (this.unanswered > 0) {
         await new Promise<void>((resolve) => {
           this.onWindowEmpty = resolve;
         });
       }
       if (this.isClosed()) return;
-      await new Promise<void>((resolve) => {
-        const encode = (sequence: number) => encodeHeader(Command.unbind, Status.ok, sequence);
-        this.ask(Command.unbindResp, this.limits.responseTimeoutMs, encode, () => resolve());
+      const unbind = encodeHeader(Command.unbind, Status.ok, 0);
+      await this.ask(unbind, {
+        responseId: Command.unbindResp,
+        timeoutMs: Math.min(this.limits.responseTimeoutMs, UNBIND_TIMEOUT_MS),
+        slot: 'none',
       });
     }
-    this.end('unbound');
+    this.end(reason);
   }
 
   /** Closes at once. What is in flight is in doubt and is reported as such before this returns. */
@@ -222,6 +279,14 @@ export abstract class Link<C, P> implements Responder {
   /** @throws PduError */
   protected abstract decodeHot(buffer: Buffer, offset: number, length: number): P;
   protected abstract encodeHotResponse(sequence: number, status: number, messageId: string | null): Buffer;
+  /** Whether a data_sm comes in as the message that it carries; else it is a request like others. */
+  protected takesData(): boolean {
+    return false;
+  }
+  /** Only asked of a side that takes them. @throws PduError */
+  protected decodeData(buffer: Buffer, offset: number, length: number): P {
+    return this.decodeHot(buffer, offset, length);
+  }
   /** A request that is neither hot nor common to both sides; false = not served here. */
   protected abstract onColdRequest(pdu: ColdPdu): boolean;
   /** The link has just closed; the handlers were not told yet. */
@@ -229,51 +294,107 @@ export abstract class Link<C, P> implements Responder {
 
   protected setBound(): void {
     this.state = 'bound';
-  }
-
-  protected takeSequence(): number {
-    do this.sequence = nextSequence(this.sequence);
-    while (this.inFlight.has(this.sequence));
-    return this.sequence;
+    this.lastRequestAt = performance.now();
   }
 
   /** Sends a hot request through the window. Its buffer is free again on return. */
   protected send(encoded: Uint8Array, context: C, emergency: boolean): boolean {
     if (this.freeFor(emergency) <= 0) return false;
-    const sequence = this.takeSequence();
-    this.inFlight.set(sequence, { context, sentAt: performance.now(), emergency });
-    if (emergency) this.emergencyInFlight++;
-    this.counters.sent++;
-    this.writer.putWithSequence(encoded, sequence);
+    this.putHot(encoded, context, emergency);
     return true;
   }
 
-  /**
-   * Sends a cold request, outside the window. `onAnswer` gets the answer, be it a generic_nack, while it is read; null
-   * when it did not come in time or the link closed.
-   */
-  protected ask(
-    responseId: number,
-    timeoutMs: number,
-    encode: (sequence: number) => Buffer,
-    onAnswer: (answer: ColdPdu | null) => void,
-  ): void {
-    const sequence = this.takeSequence();
-    this.writer.put(encode(sequence));
-    const settle = (answer: ColdPdu | null) => {
-      clearTimeout(timer);
-      this.asked.delete(sequence);
-      onAnswer(answer);
+  /** The same, after those that wait already. Resolves with false, and nothing sent, when the link ends before that. */
+  protected async sendWhenRoom(encoded: Uint8Array, context: C, options: RequestOptions = {}): Promise<boolean> {
+    const emergency = options.emergency === true;
+    const send = () => {
+      this.putHot(encoded, context, emergency);
+      return true;
     };
-    const timer = setTimeout(settle, timeoutMs, null);
-    this.asked.set(sequence, { responseId, settle });
+    return (await this.whenRoom(emergency, options.signal, send)) !== null;
   }
 
-  /** Answers a hot request. For `Incoming`. */
+  /**
+   * Sends a request that is no hot one. `onAnswer` gets the answer while it is read, before the promise that does.
+   * @returns the answer, be it a generic_nack; null when it did not come in time or the link closed.
+   */
+  protected ask(
+    encoded: Uint8Array,
+    question: { responseId: number; timeoutMs: number; slot: Slot },
+    onAnswer?: (answer: ColdPdu | null) => void,
+  ): Promise<ColdPdu | null> {
+    const sequence = this.takeSequence();
+    this.lastRequestAt = performance.now();
+    this.counters.asked++;
+    this.writer.putWithSequence(encoded, sequence);
+    return new Promise((resolve) => {
+      this.asked.add(sequence, question, (answer) => {
+        onAnswer?.(answer);
+        resolve(answer);
+      });
+    });
+  }
+
+  // The standard lets a number be used again once its request is settled (SMPP 3.4 §5.1.4).
+  private takeSequence(): number {
+    do this.sequence = nextSequence(this.sequence);
+    while (this.window.has(this.sequence) || this.sequence === this.enquireSequence);
+    return this.sequence;
+  }
+
+  private putHot(encoded: Uint8Array, context: C, emergency: boolean): void {
+    const sequence = this.takeSequence();
+    const sentAt = performance.now();
+    this.lastRequestAt = sentAt;
+    this.window.add(sequence, { context, sentAt, emergency });
+    this.counters.sent++;
+    this.writer.putWithSequence(this.omitsTlvs ? withoutTlvs(encoded) : encoded, sequence);
+  }
+
+  private roomFor(emergency: boolean): number {
+    if (this.state !== 'bound' || this.writer.congested || !this.maySend()) return 0;
+    return this.window.room(emergency);
+  }
+
+  private async whenRoom<T>(emergency: boolean, signal: AbortSignal | undefined, send: () => T): Promise<T | null> {
+    if (this.state !== 'bound' || !this.maySend() || signal?.aborted === true) return null;
+    return this.freeFor(emergency) > 0 ? send() : await this.line.wait(emergency, signal, send);
+  }
+
+  /** After the window has got room, or the socket: those in the line first, then whoever listens. */
+  private announceRoom(): void {
+    if (!this.freed) return;
+    this.freed = false;
+    if (this.state !== 'bound') return;
+    if (this.line.length > 0) this.line.serve((emergency) => this.roomFor(emergency));
+    this.handlers.onRoom?.();
+  }
+
+  private onSlotFree(): void {
+    if (this.onWindowEmpty !== null && this.unanswered === 0) this.onWindowEmpty();
+  }
+
+  // for `Incoming` ---------------------------------------------------------------------------------------------------
+
   respondTo(sequence: number, status: number, messageId: string | null): void {
-    this.waiting--;
-    if (this.limits.receiverTimeoutMs > 0) this.dropSettledArrivals();
+    this.onResponded();
     this.writer.put(this.encodeHotResponse(sequence, status, messageId));
+  }
+
+  respondToData(sequence: number, status: number, messageId: string | null): void {
+    this.onResponded();
+    this.writer.put(encodeCold('data_sm_resp', sequence, { message_id: messageId ?? '' }, status));
+  }
+
+  respondToRequest(request: ColdPdu, status: number, fields: Readonly<Record<string, unknown>>): void {
+    const response = encodeCold(`${request.command}_resp`, request.sequence, fields, status);
+    this.onResponded();
+    this.writer.put(response);
+  }
+
+  private onResponded(): void {
+    this.unresponded--;
+    if (this.limits.receiverTimeoutMs > 0) this.arrivals.dropSettled();
   }
 
   /**
@@ -298,11 +419,11 @@ export abstract class Link<C, P> implements Responder {
       this.framer.push(chunk);
     } catch (error) {
       if (!(error instanceof FrameError)) throw error;
+      // The sequence_number can't be known: NULL, as the standard says for a PDU that can't be read (§4.3.1).
+      this.putHeader(Command.genericNack, Status.invalidCommandLength, 0);
       this.end('foreign-bytes', error.message);
     }
-    if (!this.freed) return;
-    this.freed = false;
-    if (this.state === 'bound') this.handlers.onRoom?.();
+    this.announceRoom();
   }
 
   private onPdu(
@@ -315,20 +436,24 @@ export abstract class Link<C, P> implements Responder {
   ): void {
     if (commandId === this.hotResponseId) {
       this.lastAnswerAt = this.lastReceivedAt;
-      const entry = this.inFlight.get(sequence);
+      const entry = this.window.get(sequence);
       if (entry === undefined) {
-        this.counters.unexpected++;
+        this.unexpected(commandId, sequence);
         return;
       }
       const { messageId, tlvs } = decodeSubmitSmResp(buffer, offset, length);
       this.settle(sequence, entry, { kind: 'answered', status, messageId, tlvs });
     } else if (commandId === this.hotRequestId) {
-      this.onHotRequest(buffer, offset, length, sequence);
+      this.onHotRequest(buffer, offset, length, sequence, false);
     } else if (commandId === Command.enquireLink) {
       this.putHeader(Command.enquireLinkResp, Status.ok, sequence);
-    } else if (commandId === Command.enquireLinkResp && sequence === this.enquireSequence) {
+    } else if (commandId === Command.enquireLinkResp) {
+      // With an odd sequence_number it still is the answer of a peer that lives.
+      if (sequence !== this.enquireSequence) this.unexpected(commandId, sequence);
       this.enquireSequence = 0;
       this.lastAnswerAt = this.lastReceivedAt;
+    } else if (commandId === Command.dataSm && this.takesData()) {
+      this.onHotRequest(buffer, offset, length, sequence, true);
     } else if (commandId === Command.unbind) {
       this.putHeader(Command.unbindResp, Status.ok, sequence);
       this.end('peer-unbound');
@@ -337,30 +462,42 @@ export abstract class Link<C, P> implements Responder {
     }
   }
 
-  private onHotRequest(buffer: Buffer, offset: number, length: number, sequence: number): void {
+  private onHotRequest(buffer: Buffer, offset: number, length: number, sequence: number, data: boolean): void {
     this.counters.received++;
+    this.lastRequestAt = this.lastReceivedAt;
     if ((this.state !== 'bound' && this.state !== 'draining') || !this.mayReceive()) {
-      this.writer.put(this.encodeHotResponse(sequence, Status.invalidBindStatus, null));
+      this.refuseHot(sequence, Status.invalidBindStatus, data);
       return;
     }
-    if (this.waiting >= this.limits.receiverWindow) {
+    if (this.unresponded >= this.limits.receiverWindow) {
       this.counters.answeredBusy++;
-      this.writer.put(this.encodeHotResponse(sequence, this.limits.receiverBusyStatus, null));
+      this.refuseHot(sequence, this.limits.receiverBusyStatus, data);
       return;
     }
     let pdu: P;
     try {
-      pdu = this.decodeHot(buffer, offset, length);
+      pdu = data ? this.decodeData(buffer, offset, length) : this.decodeHot(buffer, offset, length);
     } catch (error) {
       if (!(error instanceof PduError)) throw error;
-      this.counters.malformed++;
-      this.writer.put(this.encodeHotResponse(sequence, error.status, null));
+      this.malformed(error);
+      this.refuseHot(sequence, error.status, data);
       return;
     }
-    const incoming = new Incoming<P>(this, pdu, sequence, this.lastReceivedAt);
-    this.waiting++;
-    if (this.limits.receiverTimeoutMs > 0) this.arrivals.push(incoming);
+    const incoming = data
+      ? new IncomingData<P>(this, pdu, sequence, this.lastReceivedAt)
+      : new Incoming<P>(this, pdu, sequence, this.lastReceivedAt);
+    this.arrived(incoming);
     this.handlers.onIncoming(incoming);
+  }
+
+  private arrived(incoming: Incoming<unknown>): void {
+    this.unresponded++;
+    if (this.limits.receiverTimeoutMs > 0) this.arrivals.add(incoming);
+  }
+
+  private refuseHot(sequence: number, status: number, data: boolean): void {
+    if (data) this.putHeader(Command.dataSmResp, status, sequence);
+    else this.writer.put(this.encodeHotResponse(sequence, status, null));
   }
 
   private onCold(
@@ -376,7 +513,7 @@ export abstract class Link<C, P> implements Responder {
       pdu = decodeCold(buffer, offset, length);
     } catch (error) {
       if (!(error instanceof PduError)) throw error;
-      this.counters.malformed++;
+      this.malformed(error);
       // An answer with an odd body is still an answer: its header says what there is to know.
       if ((commandId & RESPONSE_BIT) === 0) {
         this.putHeader(responseIdOf(commandId) ?? Command.genericNack, error.status, sequence);
@@ -388,20 +525,43 @@ export abstract class Link<C, P> implements Responder {
       this.onColdResponse(pdu);
       return;
     }
-    if (this.onColdRequest(pdu)) return;
-    this.counters.unserved++;
-    this.refuse(pdu, Status.invalidCommandId);
+    if (!this.onColdRequest(pdu) && !this.handOn(pdu)) {
+      this.counters.unserved++;
+      this.refuse(pdu, Status.invalidCommandId);
+    }
+  }
+
+  /** Hands a request of a known kind to the owner, when it takes any. */
+  private handOn(pdu: ColdPdu): boolean {
+    const { onRequest } = this.handlers;
+    const open = this.state === 'bound' || this.state === 'draining';
+    if (onRequest === undefined || !open || pdu.command === 'unknown' || pdu.commandId === Command.outbind)
+      return false;
+    this.counters.received++;
+    this.lastRequestAt = this.lastReceivedAt;
+    if (responseIdOf(pdu.commandId) === null) {
+      this.handlers.onRequest?.(new IncomingRequest(null, pdu, pdu.sequence, this.lastReceivedAt));
+      return true;
+    }
+    if (this.unresponded >= this.limits.receiverWindow) {
+      this.counters.answeredBusy++;
+      this.refuse(pdu, this.limits.receiverBusyStatus);
+      return true;
+    }
+    const incoming = new IncomingRequest(this, pdu, pdu.sequence, this.lastReceivedAt);
+    this.arrived(incoming);
+    this.handlers.onRequest?.(incoming);
+    return true;
   }
 
   private onColdResponse(pdu: ColdPdu): void {
     const nack = pdu.commandId === Command.genericNack;
-    const asked = this.asked.get(pdu.sequence);
-    if (asked !== undefined && (nack || pdu.commandId === asked.responseId)) {
+    if (nack) this.lastError = `the peer answered generic_nack ${statusName(pdu.status)}`;
+    if (this.asked.answer(pdu)) {
       this.lastAnswerAt = this.lastReceivedAt;
-      asked.settle(pdu);
       return;
     }
-    const entry = nack ? this.inFlight.get(pdu.sequence) : undefined;
+    const entry = nack ? this.window.get(pdu.sequence) : undefined;
     if (entry !== undefined) {
       // A nack without an error would read as success.
       const status = pdu.status === Status.ok ? Status.systemError : pdu.status;
@@ -409,39 +569,55 @@ export abstract class Link<C, P> implements Responder {
       this.settle(pdu.sequence, entry, { kind: 'answered', status, messageId: null, tlvs: [] });
       return;
     }
-    if (nack && pdu.sequence === this.enquireSequence) {
+    if (nack && this.enquireSequence !== 0 && pdu.sequence === this.enquireSequence) {
       // It does not know enquire_link, but it lives.
       this.enquireSequence = 0;
       this.lastAnswerAt = this.lastReceivedAt;
       return;
     }
-    this.counters.unexpected++;
+    this.unexpected(pdu.commandId, pdu.sequence);
   }
 
   private settle(sequence: number, entry: InFlight<C>, answer: Answer): void {
-    this.inFlight.delete(sequence);
-    if (entry.emergency) this.emergencyInFlight--;
+    this.window.remove(sequence, entry);
     this.freed = true;
-    if (answer.kind === 'answered') this.counters.answered++;
-    else this.counters.timedOut++;
+    if (answer.kind === 'answered') {
+      this.counters.answered++;
+      this.roundTrips.record(this.lastReceivedAt - entry.sentAt);
+      if (answer.status !== Status.ok) this.counters.refused(answer.status);
+    } else {
+      this.counters.timedOut++;
+      this.lastError = 'a request was not answered in time';
+    }
     this.handlers.onAnswer(entry.context, answer);
-    if (this.onWindowEmpty !== null && this.inFlight.size === 0) this.onWindowEmpty();
+    this.onSlotFree();
+  }
+
+  private unexpected(commandId: number, sequence: number): void {
+    this.counters.unexpected++;
+    this.lastError = `${commandName(commandId)} with sequence_number ${sequence} answers nothing that waits`;
+  }
+
+  private malformed(error: PduError): void {
+    this.counters.malformed++;
+    this.lastError = `the peer sent a malformed PDU: ${error.message}`;
   }
 
   // time -------------------------------------------------------------------------------------------------------------
 
   private arm(): void {
-    const { responseTimeoutMs, enquireLinkMs, idleTimeoutMs, receiverTimeoutMs } = this.limits;
+    const { responseTimeoutMs, enquireLinkMs, idleTimeoutMs, inactivityMs, receiverTimeoutMs } = this.limits;
     const now = performance.now();
     let wait = responseTimeoutMs;
     if (enquireLinkMs > 0) wait = Math.min(wait, enquireLinkMs);
     if (idleTimeoutMs > 0) wait = Math.min(wait, idleTimeoutMs, this.lastReceivedAt + idleTimeoutMs - now);
+    if (inactivityMs > 0) wait = Math.min(wait, this.lastRequestAt + inactivityMs - now);
     if (receiverTimeoutMs > 0) wait = Math.min(wait, receiverTimeoutMs);
-    for (const { sentAt } of this.inFlight.values()) {
+    for (const [, { sentAt }] of this.window.entries()) {
       wait = Math.min(wait, sentAt + responseTimeoutMs - now);
       break;
     }
-    const oldest = this.arrivals[this.arrivalsHead];
+    const { oldest } = this.arrivals;
     if (receiverTimeoutMs > 0 && oldest !== undefined) {
       wait = Math.min(wait, oldest.receivedAt + receiverTimeoutMs - now);
     }
@@ -454,7 +630,11 @@ export abstract class Link<C, P> implements Responder {
   private sweep(): void {
     if (this.isClosed()) return;
     const now = performance.now();
-    const { responseTimeoutMs, enquireLinkMs, idleTimeoutMs, receiverTimeoutMs } = this.limits;
+    const { responseTimeoutMs, enquireLinkMs, idleTimeoutMs, inactivityMs, receiverTimeoutMs } = this.limits;
+    if (now - this.roundTripsSince >= ROUND_TRIPS_TURN_MS) {
+      this.roundTripsSince = now;
+      this.roundTrips.turn();
+    }
     if (
       (this.enquireSequence !== 0 && now - this.enquireSentAt >= responseTimeoutMs) ||
       (idleTimeoutMs > 0 && now - this.lastReceivedAt >= idleTimeoutMs)
@@ -462,12 +642,15 @@ export abstract class Link<C, P> implements Responder {
       this.end('peer-silent');
       return;
     }
-    for (const [sequence, entry] of this.inFlight) {
+    for (const [sequence, entry] of this.window.entries()) {
       if (now - entry.sentAt < responseTimeoutMs) break;
       this.settle(sequence, entry, TIMED_OUT);
     }
     if (receiverTimeoutMs > 0) this.answerOverdue(now - receiverTimeoutMs);
     if (this.isClosed()) return;
+    if (inactivityMs > 0 && this.state === 'bound' && now - this.lastRequestAt >= inactivityMs) {
+      this.unbinding ??= this.drainAndUnbind('inactive');
+    }
     if (
       this.state !== 'opening' &&
       enquireLinkMs > 0 &&
@@ -478,33 +661,20 @@ export abstract class Link<C, P> implements Responder {
       this.enquireSentAt = now;
       this.putHeader(Command.enquireLink, Status.ok, this.enquireSequence);
     }
-    if (this.freed) {
-      this.freed = false;
-      if (this.state === 'bound') this.handlers.onRoom?.();
-    }
+    this.announceRoom();
     if (!this.isClosed()) this.arm();
   }
 
   /** Answers busy what came before `horizon` and has had no response. */
   private answerOverdue(horizon: number): void {
-    let oldest = this.arrivals[this.arrivalsHead];
-    while (oldest !== undefined && oldest.receivedAt <= horizon) {
+    for (
+      let { oldest } = this.arrivals;
+      oldest !== undefined && oldest.receivedAt <= horizon;
+      oldest = this.arrivals.oldest
+    ) {
       this.counters.answeredBusy++;
       oldest.respond(this.limits.receiverBusyStatus);
-      oldest = this.arrivals[this.arrivalsHead];
     }
-  }
-
-  /** Forgets settled requests at once, as each holds on to the memory of the read that it came with. */
-  private dropSettledArrivals(): void {
-    const { arrivals } = this;
-    let head = this.arrivalsHead;
-    for (let oldest = arrivals[head]; oldest?.settled; oldest = arrivals[head]) arrivals[head++] = undefined;
-    if (head === arrivals.length || head >= ARRIVALS_TRIM) {
-      arrivals.splice(0, head);
-      head = 0;
-    }
-    this.arrivalsHead = head;
   }
 
   // end --------------------------------------------------------------------------------------------------------------
@@ -514,21 +684,22 @@ export abstract class Link<C, P> implements Responder {
     this.state = 'closed';
     clearTimeout(this.timer);
     this.framer.stop();
-    if (ORDERLY.has(reason)) {
+    if (reason !== 'unbound') this.lastError = detail === null ? reason : `${reason}: ${detail}`;
+    if (ORDERLY.has(reason) || reason === 'foreign-bytes') {
       this.writer.flush();
-      this.socket.destroySoon();
+      // Foreign bytes may go on and on: closing while they lie unread would be a reset, and our last word would be lost.
+      if (reason === 'foreign-bytes') this.socket.end();
+      else this.socket.destroySoon();
       setTimeout(() => this.socket.destroy(), LINGER_MS).unref();
     } else {
       this.socket.destroy();
     }
     this.writer.close();
     this.onEnd(reason, detail);
-    for (const asked of [...this.asked.values()]) asked.settle(null);
-    this.arrivals.length = 0;
-    this.arrivalsHead = 0;
-    const inFlight = [...this.inFlight.values()].map((entry) => entry.context);
-    this.inFlight.clear();
-    this.emergencyInFlight = 0;
+    this.line.end();
+    this.asked.end();
+    this.arrivals.clear();
+    const inFlight = this.window.clear();
     for (const context of inFlight) this.handlers.onAnswer(context, CLOSED);
     this.onWindowEmpty?.();
     if (this.reportsClosed) this.handlers.onClosed(reason, inFlight, detail);

@@ -4,10 +4,12 @@
  */
 import type { Socket } from 'node:net';
 import { type BindMode, type BindRequest, bindModeOf, bindRequestOf, type ColdPdu, encodeCold } from './cold.ts';
+import type { LinkHandlers } from './exchange.ts';
 import type { Incoming } from './incoming.ts';
-import { LINK_LIMITS, type LinkCounters, type LinkLimits } from './limits.ts';
-import { Link, type LinkHandlers } from './link.ts';
+import { LINK_LIMITS, type LinkLimits } from './limits.ts';
+import { Link } from './link.ts';
 import { type DeliverSm, decodeSubmitSm, encodeDeliverSm, encodeSubmitSmResp, type SubmitSm } from './pdu.ts';
+import { VERSION_3_4 } from './session.ts';
 import { Status } from './status.ts';
 
 export type IncomingSubmit = Incoming<SubmitSm>;
@@ -29,12 +31,10 @@ export interface ServerSessionOptions<C> {
    * receiver window is answered ESME_RMSGQFUL.
    */
   limits?: Partial<LinkLimits>;
-  counters?: LinkCounters;
   handlers: ServerSessionHandlers<C>;
 }
 
 const BIND_TIMEOUT_MS = 10_000;
-const VERSION_3_4 = 0x34;
 const SERVER_LIMITS: LinkLimits = {
   ...LINK_LIMITS,
   receiverTimeoutMs: 0,
@@ -43,24 +43,21 @@ const SERVER_LIMITS: LinkLimits = {
 
 export class ServerSession<C> extends Link<C, SubmitSm> {
   /** What the ESME bound as; null before. */
-  request: BindRequest | null = null;
+  esme: BindRequest | null = null;
   private readonly systemId: string;
   private readonly server: ServerSessionHandlers<C>;
   private readonly bindTimer: NodeJS.Timeout;
 
   /** Takes over a socket that was just accepted, errors and all. */
   constructor(socket: Socket, options: ServerSessionOptions<C>) {
-    super(socket, 'deliver_sm', { ...SERVER_LIMITS, ...options.limits }, options.handlers, {
-      reserveForEmergency: false,
-      ...(options.counters === undefined ? {} : { counters: options.counters }),
-    });
+    super(socket, 'deliver_sm', { ...SERVER_LIMITS, ...options.limits }, options.handlers, false);
     this.systemId = options.systemId;
     this.server = options.handlers;
     this.bindTimer = setTimeout(() => this.end('bind-timeout'), options.bindTimeoutMs ?? BIND_TIMEOUT_MS);
   }
 
   get mode(): BindMode | null {
-    return this.request?.mode ?? null;
+    return this.esme?.mode ?? null;
   }
 
   /**
@@ -105,12 +102,12 @@ export class ServerSession<C> extends Link<C, SubmitSm> {
       this.refuse(pdu, Status.invalidBindStatus);
       return true;
     }
-    if (this.request !== null) {
+    if (this.esme !== null) {
       this.refuse(pdu, Status.alreadyBound);
       return true;
     }
-    this.request = bindRequestOf(mode, pdu);
-    const verdict = this.server.onBind(this.request, this);
+    this.esme = bindRequestOf(mode, pdu);
+    const verdict = this.server.onBind(this.esme, this);
     if (typeof verdict === 'number') this.answerBind(pdu, verdict);
     else {
       verdict.then(
@@ -133,7 +130,9 @@ export class ServerSession<C> extends Link<C, SubmitSm> {
       this.end('bind-refused');
       return;
     }
-    const fields = { system_id: this.systemId, sc_interface_version: VERSION_3_4 };
+    this.omitsTlvs = this.esme !== null && this.esme.interfaceVersion < VERSION_3_4;
+    const version = this.omitsTlvs ? {} : { sc_interface_version: VERSION_3_4 };
+    const fields = { system_id: this.systemId, ...version };
     this.writer.put(encodeCold(`${pdu.command}_resp`, pdu.sequence, fields));
     this.setBound();
     this.server.onBound?.(this);

@@ -9,10 +9,22 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { encodeCold } from './cold.ts';
 import { LAST_SEQUENCE, nextSequence } from './commands.ts';
 import type { BindError } from './errors.ts';
-import { Happenings, type Listening, listen, messageOf, type Smsc, startSmsc } from './fixtures.ts';
-import { Framer } from './framing.ts';
+import type { Answer, CloseReason } from './exchange.ts';
+import {
+  connectRawEsme,
+  Happenings,
+  type Listening,
+  listen,
+  messageOf,
+  pdusOf,
+  type RawPdu,
+  type RawPeer,
+  type RawSmsc,
+  type Smsc,
+  startRawSmsc,
+  startSmsc,
+} from './fixtures.ts';
 import type { LinkLimits } from './limits.ts';
-import type { Answer, CloseReason } from './link.ts';
 import { encodeDeliverSm, encodeHeader, encodeSubmitSm, encodeSubmitSmResp } from './pdu.ts';
 import type { IncomingSubmit } from './server-session.ts';
 import { type IncomingDeliver, Session, type SessionOptions } from './session.ts';
@@ -41,6 +53,18 @@ async function listener(onSocket: (socket: Socket) => void): Promise<Listening> 
   return started;
 }
 
+async function rawSmsc(...args: Parameters<typeof startRawSmsc>): Promise<RawSmsc> {
+  const started = await startRawSmsc(...args);
+  opened.push(started);
+  return started;
+}
+
+async function rawEsme(...args: Parameters<typeof connectRawEsme>): Promise<RawPeer> {
+  const peer = await connectRawEsme(...args);
+  opened.push({ close: () => peer.socket.destroy() });
+  return peer;
+}
+
 async function esme(
   port: number,
   limits: Partial<LinkLimits> = {},
@@ -66,46 +90,6 @@ async function esme(
   });
   opened.push(session);
   return { session, answers, delivers, closed };
-}
-
-interface RawPdu {
-  commandId: number;
-  status: number;
-  sequence: number;
-  hex: string;
-}
-
-/** Reads PDUs off a plain socket. */
-function pdusOf(socket: Socket): Happenings<RawPdu> {
-  const pdus = new Happenings<RawPdu>();
-  const framer = new Framer((buffer, offset, length, commandId, status, sequence) =>
-    pdus.push({ commandId, status, sequence, hex: buffer.toString('hex', offset, offset + length) }),
-  );
-  socket.on('data', (chunk: Buffer) => framer.push(chunk));
-  return pdus;
-}
-
-/** An SMSC that takes the bind and then leaves the socket to the test. */
-async function rawSmsc(): Promise<{ port: number; bound: Happenings<{ socket: Socket; pdus: Happenings<RawPdu> }> }> {
-  const bound = new Happenings<{ socket: Socket; pdus: Happenings<RawPdu> }>();
-  const { port } = await listener(async (socket) => {
-    const pdus = pdusOf(socket);
-    const bind = await pdus.next();
-    socket.write(encodeCold('bind_transceiver_resp', bind.sequence, { system_id: 'RAW' }));
-    bound.push({ socket, pdus });
-  });
-  return { port, bound };
-}
-
-/** A plain socket that has bound to an SMSC of ours. */
-async function rawEsme(port: number, bind = 'bind_transceiver'): Promise<{ socket: Socket; pdus: Happenings<RawPdu> }> {
-  const socket = connectSocket({ port, host: '127.0.0.1' });
-  socket.on('error', () => {});
-  opened.push({ close: () => socket.destroy() });
-  const pdus = pdusOf(socket);
-  socket.write(encodeCold(bind, 1, { system_id: 'raw', password: 'x' }));
-  await pdus.next();
-  return { socket, pdus };
 }
 
 describe('binding', () => {
@@ -261,6 +245,26 @@ describe('the window', () => {
     const [a, b] = await pdus.take(2);
     expect([a?.sequence, b?.sequence]).toEqual([2, 3]);
     expect(a?.hex).toBe(before.replace('0000dead', '00000002'));
+  });
+
+  it('what is sent within one turn of the event loop leaves in one write, and flush does not wait for its end', async () => {
+    const chunks = new Happenings<number>();
+    const { port, bound } = await rawSmsc();
+    const { session } = await esme(port, { window: 200 });
+    const { socket } = await bound.next();
+    socket.removeAllListeners('data');
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk.length));
+    const { length } = encodeSubmitSm(0, messageOf());
+    for (let n = 0; n < 150; n++) session.submit(messageOf(), 'x');
+    expect(await chunks.next()).toBe(150 * length);
+    session.submit(messageOf(), 'x');
+    session.flush();
+    session.submit(messageOf(), 'x');
+    session.flush();
+    session.submit(messageOf(), 'x');
+    let received = 0;
+    while (received < 3 * length) received += await chunks.next();
+    expect(received).toBe(3 * length);
   });
 
   it('numbers from 1 to 0x7FFFFFFF and then from 1 again', () => {
@@ -466,8 +470,8 @@ describe('odd peers', () => {
     const { port, bound } = await rawSmsc();
     const { session } = await esme(port);
     const { socket, pdus } = await bound.next();
-    socket.write(encodeCold('data_sm', 5, { data_coding: 0 }));
-    expect(await pdus.next()).toMatchObject({ commandId: 0x80000103, status: 0x03, sequence: 5 });
+    socket.write(encodeCold('replace_sm', 5, { message_id: 'x' }));
+    expect(await pdus.next()).toMatchObject({ commandId: 0x80000007, status: 0x03, sequence: 5 });
     socket.write(encodeHeader(0x00004711, 0, 6));
     expect(await pdus.next()).toMatchObject({ commandId: 0x80000000, status: 0x03, sequence: 6 });
     // Neither has a response, and an unknown response is none either: silence, until something that has one.
@@ -654,8 +658,10 @@ describe('the SMSC side', () => {
     const { port } = await smsc({ onClosed: closed.push });
     const socket = connectSocket({ port, host: '127.0.0.1' });
     opened.push({ close: () => socket.destroy() });
+    const pdus = pdusOf(socket);
     socket.write(greeting, 'latin1');
     expect(await closed.next()).toBe('foreign-bytes');
+    expect(await pdus.next()).toMatchObject({ commandId: 0x80000000, status: 0x02, sequence: 0 });
     await once(socket, 'close');
     expect((await esme(port)).session.bound).toBe(true);
   });

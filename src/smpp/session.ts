@@ -2,22 +2,28 @@
  * A session of an ESME with an SMSC: connects, binds, sends submit_sm through a window, receives deliver_sm.
  * `link.ts` says what happens on an open session.
  */
-import { connect as connectSocket, type Socket } from 'node:net';
-import { BIND_COMMANDS, type BindMode, type BindRequest, bindAnswerOf, encodeBind } from './cold.ts';
-import { RESPONSE_BIT } from './commands.ts';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { BIND_COMMANDS, type BindMode, type BindRequest, bindAnswerOf, type ColdPdu, encodeBind } from './cold.ts';
+import { Command, RESPONSE_BIT } from './commands.ts';
+import { CLIENT_CERTIFICATE, type ConnectOptions, isTlsError, openSocket, tlsReason } from './connect.ts';
+import { decodeDataSm } from './data-sm.ts';
 import { BindError } from './errors.ts';
+import type { CloseReason, LinkHandlers, RequestOptions } from './exchange.ts';
 import type { Incoming } from './incoming.ts';
-import { LINK_LIMITS, type LinkCounters, type LinkLimits } from './limits.ts';
-import { type CloseReason, Link, type LinkHandlers } from './link.ts';
+import { LINK_LIMITS, type LinkLimits } from './limits.ts';
+import { Link } from './link.ts';
 import { type DeliverSm, decodeDeliverSm, encodeDeliverSmResp, encodeSubmitSm, type SubmitSm } from './pdu.ts';
 import { Status, statusName } from './status.ts';
 
 export type IncomingDeliver = Incoming<DeliverSm>;
 export type SessionHandlers<C> = LinkHandlers<C, DeliverSm>;
 
-export interface SessionOptions<C> {
-  host: string;
-  port: number;
+/** When optional parameters go with a submit_sm. `by-version`: not to a peer, or in a version, older than 3.4. */
+export type OptionalParameters = 'by-version' | 'always' | 'never';
+
+/** What we say of ourselves in the bind, and how the session behaves; not where the SMSC is. */
+export interface BindOptions<C> {
   mode: BindMode;
   systemId: string;
   password: string;
@@ -27,16 +33,29 @@ export interface SessionOptions<C> {
   addressTon?: number;
   addressNpi?: number;
   addressRange?: string;
-  /** 10 s unless told otherwise. */
-  connectTimeoutMs?: number;
+  /** `by-version` unless told otherwise. */
+  optionalParameters?: OptionalParameters;
   /** From connected to bound. 10 s unless told otherwise. */
   bindTimeoutMs?: number;
   /** What is left out is as in `LINK_LIMITS`. */
   limits?: Partial<LinkLimits>;
-  counters?: LinkCounters;
   handlers: SessionHandlers<C>;
   /** Gives up the attempt to connect and bind. An open session is closed by its `close`. */
   signal?: AbortSignal;
+}
+
+export interface SessionOptions<C> extends BindOptions<C>, ConnectOptions {}
+
+/** How an SMSC that connects to us names itself (SMPP 3.4 §4.1.7.1). */
+export interface Outbind {
+  systemId: string;
+  password: string;
+}
+
+export interface OutbindOptions<C> extends BindOptions<C> {
+  mode: 'receiver' | 'transceiver';
+  /** Whether to bind to an SMSC that names itself so. */
+  mayBind(outbind: Outbind): boolean;
 }
 
 export interface SubmitOptions {
@@ -44,9 +63,8 @@ export interface SubmitOptions {
   emergency: boolean;
 }
 
-const CONNECT_TIMEOUT_MS = 10_000;
 const BIND_TIMEOUT_MS = 10_000;
-const VERSION_3_4 = 0x34;
+export const VERSION_3_4 = 0x34;
 
 export class Session<C> extends Link<C, DeliverSm> {
   readonly mode: BindMode;
@@ -54,7 +72,11 @@ export class Session<C> extends Link<C, DeliverSm> {
   peerSystemId = '';
   /** `performance.now()` when the bind was accepted. */
   boundAt = 0;
+  /** sc_interface_version, 0x34 = SMPP 3.4; null before bound and where the SMSC says nothing. */
+  peerVersion: number | null = null;
+  private onOutbind: ((outbind: Outbind | null) => void) | null = null;
   private readonly maySubmit: boolean;
+  private readonly overTls: boolean;
   private failure: { reason: CloseReason; detail: string | null } | null = null;
 
   /**
@@ -69,14 +91,23 @@ export class Session<C> extends Link<C, DeliverSm> {
     return session;
   }
 
-  private constructor(socket: Socket, options: SessionOptions<C>) {
-    super(socket, 'submit_sm', { ...LINK_LIMITS, ...options.limits }, options.handlers, {
-      reserveForEmergency: true,
-      ...(options.counters === undefined ? {} : { counters: options.counters }),
-    });
+  /**
+   * Takes over a socket that was just accepted, errors and all: waits for the SMSC's outbind (for bindTimeoutMs), then
+   * binds on that connection. Resolves and rejects as `connect`.
+   */
+  static async acceptOutbind<C>(socket: Socket, options: OutbindOptions<C>): Promise<Session<C>> {
+    const session = new Session<C>(socket, options);
+    await session.awaitOutbind(options);
+    await session.bind(options);
+    return session;
+  }
+
+  private constructor(socket: Socket, options: BindOptions<C>) {
+    super(socket, 'submit_sm', { ...LINK_LIMITS, ...options.limits }, options.handlers, true);
     // A session that never was bound is a BindError, not a closed session.
     this.reportsClosed = false;
     this.mode = options.mode;
+    this.overTls = socket instanceof TLSSocket;
     this.maySubmit = options.mode !== 'receiver';
   }
 
@@ -98,6 +129,16 @@ export class Session<C> extends Link<C, DeliverSm> {
     return this.send(submitSm, context, options?.emergency === true);
   }
 
+  /**
+   * The same, after those that wait for room already: in the order of asking, emergency before all others. Resolves with
+   * true when sent; with false, and nothing sent, when the session ends or the signal aborts before that.
+   * @throws FieldError (as a rejection) when a field can't be carried.
+   */
+  async submitWhenRoom(submitSm: SubmitSm | Uint8Array, context: C, options?: RequestOptions): Promise<boolean> {
+    const encoded = submitSm instanceof Uint8Array ? submitSm : encodeSubmitSm(0, submitSm);
+    return await this.sendWhenRoom(encoded, context, options);
+  }
+
   protected maySend(): boolean {
     return this.maySubmit;
   }
@@ -114,44 +155,63 @@ export class Session<C> extends Link<C, DeliverSm> {
     return encodeDeliverSmResp(sequence, { status, tlvs: [] });
   }
 
-  protected onColdRequest(): boolean {
-    return false;
+  protected override takesData(): boolean {
+    return true;
+  }
+
+  protected override decodeData(buffer: Buffer, offset: number, length: number): DeliverSm {
+    return decodeDataSm(buffer, offset, length);
+  }
+
+  protected onColdRequest(pdu: ColdPdu): boolean {
+    if (pdu.commandId !== Command.outbind || this.onOutbind === null) return false;
+    this.onOutbind(outbindOf(pdu));
+    return true;
   }
 
   protected override onEnd(reason: CloseReason, detail: string | null): void {
     this.failure = { reason, detail };
+    this.onOutbind?.(null);
   }
 
-  private async bind(options: SessionOptions<C>): Promise<void> {
+  private async awaitOutbind(options: OutbindOptions<C>): Promise<void> {
+    const abort = () => this.end('closed');
+    options.signal?.addEventListener('abort', abort, { once: true });
+    const timer = setTimeout(() => this.end('bind-timeout'), options.bindTimeoutMs ?? BIND_TIMEOUT_MS);
+    const outbind = await new Promise<Outbind | null>((resolve) => {
+      this.onOutbind = resolve;
+    });
+    this.onOutbind = null;
+    clearTimeout(timer);
+    options.signal?.removeEventListener('abort', abort);
+    if (outbind === null) {
+      const detail = this.failure?.detail ?? this.failure?.reason ?? 'closed';
+      throw new BindError('no-outbind', `the connection ended before an outbind came: ${detail}`);
+    }
+    if (!options.mayBind(outbind)) {
+      this.end('closed');
+      throw new BindError('no-outbind', 'the outbind names an SMSC, or a password, that is not the one agreed');
+    }
+  }
+
+  private async bind(options: BindOptions<C>): Promise<void> {
     const request = bindRequest(options);
     const responseId = (BIND_COMMANDS[options.mode] | RESPONSE_BIT) >>> 0;
+    const timeoutMs = options.bindTimeoutMs ?? BIND_TIMEOUT_MS;
     const abort = () => this.end('closed');
     options.signal?.addEventListener('abort', abort, { once: true });
     try {
-      await new Promise<void>((resolve, reject) => {
-        this.ask(
-          responseId,
-          options.bindTimeoutMs ?? BIND_TIMEOUT_MS,
-          (sequence) => encodeBind(sequence, request),
-          (pdu) => {
-            if (pdu === null) {
-              this.end('bind-timeout');
-              return reject(this.bindError());
-            }
-            if (pdu.commandId !== responseId || pdu.status !== Status.ok) {
-              this.end('bind-refused');
-              const name = statusName(pdu.status);
-              return reject(new BindError('bind-refused', `the SMSC answered the bind with ${name}`, pdu.status));
-            }
-            // Here and not after the promise: a deliver_sm may follow in the same read.
-            this.peerSystemId = bindAnswerOf(pdu).systemId;
-            this.boundAt = performance.now();
-            this.reportsClosed = true;
-            this.setBound();
-            resolve();
-          },
-        );
+      // While the answer is read and not after the promise: a deliver_sm may follow in the same read.
+      const answer = await this.ask(encodeBind(0, request), { responseId, timeoutMs, slot: 'none' }, (pdu) => {
+        if (pdu === null) this.end('bind-timeout');
+        else if (pdu.commandId !== responseId || pdu.status !== Status.ok) this.end('bind-refused');
+        else this.onBindAnswer(pdu, request, options.optionalParameters ?? 'by-version');
       });
+      if (answer === null) throw this.bindError();
+      if (answer.commandId !== responseId || answer.status !== Status.ok) {
+        const name = statusName(answer.status);
+        throw new BindError('bind-refused', `the SMSC answered the bind with ${name}`, answer.status);
+      }
     } catch (error) {
       this.end('closed');
       throw error;
@@ -160,15 +220,36 @@ export class Session<C> extends Link<C, DeliverSm> {
     }
   }
 
+  private onBindAnswer(pdu: ColdPdu, request: BindRequest, parameters: OptionalParameters): void {
+    const { systemId, interfaceVersion } = bindAnswerOf(pdu);
+    this.peerSystemId = systemId;
+    this.peerVersion = interfaceVersion;
+    // By the standard an SMSC that says nothing knows no TLVs (§2.11); many that know them say nothing all the same.
+    const version = Math.min(request.interfaceVersion, interfaceVersion ?? VERSION_3_4);
+    this.omitsTlvs = parameters === 'never' || (parameters === 'by-version' && version < VERSION_3_4);
+    this.boundAt = performance.now();
+    this.reportsClosed = true;
+    this.setBound();
+  }
+
   private bindError(): BindError {
     const { reason, detail } = this.failure ?? { reason: 'closed', detail: null };
     if (reason === 'bind-timeout') return new BindError('bind-timeout', 'the SMSC did not answer the bind in time');
-    return new BindError('closed', `the connection ended before the bind was answered: ${detail ?? reason}`);
+    if (detail !== null && isTlsError({ code: detail }))
+      return new BindError('tls-failed', tlsReason({ code: detail }));
+    // With TLS 1.3 we count ourselves connected before the SMSC has looked at our certificate.
+    const hint = this.overTls ? `; ${CLIENT_CERTIFICATE}` : '';
+    return new BindError('closed', `the connection ended before the bind was answered: ${detail ?? reason}${hint}`);
   }
 }
 
+function outbindOf({ fields }: ColdPdu): Outbind {
+  const text = (value: unknown) => (typeof value === 'string' ? value : '');
+  return { systemId: text(fields.system_id), password: text(fields.password) };
+}
+
 /** What the options say in a bind PDU. */
-export function bindRequest(options: Omit<SessionOptions<unknown>, 'handlers'>): BindRequest {
+export function bindRequest(options: Omit<BindOptions<unknown>, 'handlers'>): BindRequest {
   return {
     mode: options.mode,
     systemId: options.systemId,
@@ -179,35 +260,4 @@ export function bindRequest(options: Omit<SessionOptions<unknown>, 'handlers'>):
     addressNpi: options.addressNpi ?? 0,
     addressRange: options.addressRange ?? '',
   };
-}
-
-function openSocket(options: SessionOptions<unknown>): Promise<Socket> {
-  const { host, port, signal, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options;
-  return new Promise((resolve, reject) => {
-    const socket = connectSocket({ host, port, noDelay: true });
-    const fail = (error: BindError) => {
-      settle();
-      socket.on('error', () => {});
-      socket.destroy();
-      reject(error);
-    };
-    const onError = (error: NodeJS.ErrnoException) =>
-      fail(new BindError('connect-failed', `can not connect: ${error.code ?? error.name}`));
-    const onAbort = () => fail(new BindError('closed', 'the attempt to connect was given up'));
-    const onConnect = () => {
-      settle();
-      resolve(socket);
-    };
-    const timer = setTimeout(() => fail(new BindError('connect-timeout', 'no connection in time')), connectTimeoutMs);
-    const settle = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
-      socket.off('error', onError);
-      socket.off('connect', onConnect);
-    };
-    socket.on('error', onError);
-    socket.on('connect', onConnect);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    if (signal?.aborted) onAbort();
-  });
 }
