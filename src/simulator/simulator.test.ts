@@ -59,7 +59,7 @@ describe('binding', () => {
     const first = await TestingEsme.bind(simulator.port, 'bank', 'secret');
     expect(first.status).toBe(Status.ok);
     const second = await TestingEsme.bind(simulator.port, 'bank', 'secret');
-    expect(second.status).toBe(Status.bindFailed);
+    expect(second.status).toBe(Status.alreadyBound);
     await second.esme.closed;
     first.esme.close();
     await simulator.waitFor('bank', 'now.sessions', { atMost: 0 }, 2_000);
@@ -106,8 +106,8 @@ describe('the link', () => {
     const esme = await bound(simulator);
     const enquiry = esme.send(Command.enquireLink);
     await esme.pdus((pdu) => pdu.command === Command.enquireLinkResp && pdu.sequence === enquiry);
-    const querySm = esme.send(0x00000003);
-    const [nack] = await esme.pdus((pdu) => pdu.command === Command.genericNack && pdu.sequence === querySm);
+    const unknown = esme.send(0x00000abc);
+    const [nack] = await esme.pdus((pdu) => pdu.command === Command.genericNack && pdu.sequence === unknown);
     expect(nack!.status).toBe(Status.invalidCommandId);
     const unbind = esme.send(Command.unbind);
     await esme.pdus((pdu) => pdu.command === Command.unbindResp && pdu.sequence === unbind);

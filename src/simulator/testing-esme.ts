@@ -95,11 +95,20 @@ export class TestingEsme {
 
   sendBind(systemId: string, password = '', command: number = Command.bindTransceiver): number {
     const sequence = this.#takeSequence();
+    this.#socket.write(TestingEsme.bindPdu(sequence, systemId, password, command));
+    return sequence;
+  }
+
+  static bindPdu(
+    sequence: number,
+    systemId: string,
+    password: string,
+    command: number = Command.bindTransceiver,
+  ): Buffer {
     const body = Buffer.from(`${systemId}\0${password}\0\0\x34\0\0\0`, 'latin1');
     const pdu = Buffer.concat([encodeHeader(command, 0, sequence), body]);
     writeUint32(pdu, 0, pdu.length);
-    this.#socket.write(pdu);
-    return sequence;
+    return pdu;
   }
 
   /** Sends one after the other in one write; returns their sequence_numbers. */
