@@ -30,16 +30,18 @@ export class Authority {
   /** The authority's own certificate, PEM: what a client is told to trust. */
   readonly cert: string;
   readonly #key: KeyObject;
+  readonly #name: string;
   readonly #nowMs: number;
 
   /** @param nowMs epoch milliseconds: certificates are valid from a day before to ten years after */
-  constructor(nowMs: number) {
+  constructor(nowMs: number, name = 'Simulated authority') {
     this.#nowMs = nowMs;
+    this.#name = name;
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     this.#key = privateKey;
     this.cert = this.#certify({
-      subject: 'Simulated authority',
-      issuer: 'Simulated authority',
+      subject: name,
+      issuer: name,
       key: privateKey,
       by: privateKey,
     });
@@ -50,7 +52,7 @@ export class Authority {
     const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const name = names[0] ?? 'localhost';
     const pem = key.export({ type: 'pkcs8', format: 'pem' }).toString();
-    const base = { subject: name, issuer: 'Simulated authority', key, by: this.#key, names };
+    const base = { subject: name, issuer: this.#name, key, by: this.#key, names };
     switch (kind) {
       case 'good':
         return { key: pem, cert: this.#certify(base) };
@@ -69,7 +71,7 @@ export class Authority {
       case 'self-signed':
         return { key: pem, cert: this.#certify({ ...base, issuer: name, by: key }) };
       case 'unknown-authority':
-        return new Authority(this.#nowMs).issue('good', names);
+        return new Authority(this.#nowMs, 'Another authority').issue('good', names);
       default:
         return kind satisfies never;
     }

@@ -23,6 +23,7 @@ import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
 import { certificateKinds } from './certificates.ts';
 import { faultsChangeSchema } from './faults.ts';
+import { NoCertificate } from './listener.ts';
 import { SimulatorOptionsError } from './options.ts';
 import { type Simulator, UnknownAccount } from './simulator.ts';
 
@@ -122,8 +123,10 @@ function controlApp(simulator: Simulator): Hono {
   app.put('/faults', async (c) => {
     const { account, faults, certificate, for: span } = checked(faultsBody, await jsonOf(c));
     if (span === undefined) {
-      for (const each of accountsOf(simulator, account)) if (faults !== undefined) simulator.setFaults(each, faults);
+      // What can fail comes first: a request that is refused has changed nothing.
+      if (account !== undefined) simulator.faultsOf(account);
       if (certificate !== undefined) simulator.setCertificate(certificate);
+      for (const each of accountsOf(simulator, account)) simulator.setFaults(each, faults ?? {});
     } else {
       simulator.runScript({ steps: [{ at: 'PT0S', account, fault: faults, certificate, for: span }] });
     }
@@ -184,7 +187,7 @@ function problemOf(error: Error): Problem {
   if (error instanceof UnknownAccount) {
     return new Problem(422, error.message, [{ field: 'account', message: error.message }]);
   }
-  if (error instanceof RangeError) {
+  if (error instanceof NoCertificate) {
     return new Problem(422, error.message, [{ field: 'certificate', message: error.message }]);
   }
   return new Problem(500, error.name);

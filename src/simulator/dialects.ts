@@ -91,6 +91,8 @@ function fieldsOf(facts: ReceiptFacts, form: '10' | '12' | '14' | '12y' = '10'):
   };
 }
 
+const keys = /\b(id|sub|dlvrd|submit date|done date|stat|err|text):/g;
+
 /** Appendix B. */
 function standard(fields: Fields, text = ''): string {
   const { id, sub, dlvrd, submit, done, stat, error } = fields;
@@ -121,8 +123,10 @@ const dialects = {
   'appendix-b': textOnly((fields) => standard(fields, 'Hello')),
   'empty-text': textOnly((fields) => standard(fields)),
   'no-text': textOnly((fields) => standard(fields).replace(/ text:$/, '')),
-  'capital-keys': textOnly((fields) => standard(fields).replace(/[a-z ]+:/g, (key) => key.toUpperCase())),
-  'title-keys': textOnly((fields) => standard(fields).replace(/\b[a-z]+(?=[^:]*:)/g, title)),
+  'capital-keys': textOnly((fields) => standard(fields).replace(keys, (key) => key.toUpperCase())),
+  'title-keys': textOnly((fields) =>
+    standard(fields).replace(keys, (key) => key.replace(/\b[a-z]/g, (letter) => letter.toUpperCase())),
+  ),
   'lower-case-stat': textOnly((fields) => standard(fields).replace(/stat:\w+/, (stat) => stat.toLowerCase())),
   'full-words': textOnly((fields) => standard(fields).replace(/stat:\w+/, `stat:${fullWords[fields.stat]}`)),
   spaces: textOnly((fields) => standard(fields).replaceAll(':', ': ')),
@@ -180,10 +184,6 @@ const dialects = {
     esmClass: 0,
   }),
 } satisfies Record<string, (facts: ReceiptFacts) => WrittenReceipt>;
-
-function title(word: string): string {
-  return word.charAt(0).toUpperCase() + word.slice(1);
-}
 
 export type DialectName = keyof typeof dialects;
 export const dialectNames = Object.keys(dialects) as [DialectName, ...DialectName[]];

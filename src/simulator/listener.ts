@@ -9,6 +9,14 @@ export interface ListenerStats {
   tlsFailures: number;
 }
 
+/** There is no certificate to change: the listener speaks plain TCP, or was given its key and certificate. */
+export class NoCertificate extends Error {
+  constructor() {
+    super('no certificate is made here');
+    this.name = 'NoCertificate';
+  }
+}
+
 /** A connection in the handshake when the listener closes may take this long to go. */
 const lingerMs = 500;
 const oldVersions = new Set(['TLSv1', 'TLSv1.1']);
@@ -63,9 +71,9 @@ export class Listener {
     return this.#certificate;
   }
 
-  /** Connections from now on are shown this one. @throws RangeError when no certificate is made here */
+  /** Connections from now on are shown this one. @throws NoCertificate */
   setCertificate(kind: CertificateKind): void {
-    if (this.#tls === null || this.#certificate === null) throw new RangeError('certificate: none is made here');
+    if (this.#tls === null || this.#certificate === null) throw new NoCertificate();
     const { server, authority, names } = this.#tls;
     server.setSecureContext(authority.issue(kind, names));
     this.#certificate = kind;

@@ -192,6 +192,24 @@ describe('the TPS limit', () => {
   });
 });
 
+test.each([
+  // Cleared at the full second: two at its end and two at the next one's beginning are all within.
+  ['calendar', { atUs: [10_900_000, 11_000_000], statuses: [0, 0, 0, 0] }],
+  // Cleared each half second: of two at once, the second is over.
+  ['slot', { atUs: [10_000_000, 10_500_000], statuses: [0, Status.throttled, 0, Status.throttled] }],
+] as const)('a TPS limit counted by %s is cleared at fixed instants', async (tpsWindow, { atUs, statuses }) => {
+  let nowUs = 10_000_000;
+  const clock = { epochMs: () => 1_795_539_600_000, monotonicUs: () => nowUs };
+  const simulator = await simulate({ tps: 2, tpsWindow, receipts: { send: 'none' } }, {}, { clock });
+  const esme = await bound(simulator);
+  const received: number[] = [];
+  for (nowUs of atUs) {
+    const answers = await esme.answers(esme.submit(submitSm(), submitSm()));
+    received.push(...answers.map(({ status }) => status));
+  }
+  expect(received).toEqual(statuses);
+});
+
 describe('receipts', () => {
   test('come after the answer, name the message, and go the other way', async () => {
     const simulator = await simulate();

@@ -176,7 +176,7 @@ export class Simulator {
     return { ...this.#account(systemId).faults };
   }
 
-  /** Shows connections from now on such a certificate. @throws RangeError without TLS, or where a key was given */
+  /** Shows connections from now on such a certificate. @throws NoCertificate without TLS, or where a key was given */
   setCertificate(kind: CertificateKind): void {
     this.#listener.setCertificate(kind);
   }

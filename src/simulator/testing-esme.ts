@@ -78,6 +78,11 @@ export class TestingEsme {
     return new TestingEsme(socket);
   }
 
+  /** Speaks over a connection that is there already. */
+  static over(socket: net.Socket): TestingEsme {
+    return new TestingEsme(socket);
+  }
+
   /** Connects and binds. @returns the ESME and the command_status of the bind's answer */
   static async bind(
     port: number,
@@ -175,6 +180,12 @@ export class TestingEsme {
       const receipt = parseReceipt(pdu)!;
       return { ...received, pdu, messageId: receipt.messageId ?? '', state: receipt.state ?? -1 };
     });
+  }
+
+  /** The first `count` deliver_sm that are no receipts, decoded. */
+  async messages(count = 1): Promise<DeliverSm[]> {
+    const pdus = await this.pdus(({ command }) => command === Command.deliverSm, count);
+    return pdus.map(({ bytes }) => decodeDeliverSm(bytes, 0, bytes.length));
   }
 
   close(): void {
