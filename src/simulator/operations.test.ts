@@ -1,4 +1,6 @@
 /** The PDUs of an ESME that are no submit_sm. Bodies are written by hand, field by field, from SMPP 3.4 §4 and 5.0 §4. */
+import { once } from 'node:events';
+import net from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Command, MessageState, Status } from '../smpp/index.ts';
 import { type BodyPart, writePdu, writeTlv } from './fields.ts';
@@ -229,6 +231,26 @@ describe('what starts with the SMSC', () => {
     expect(simulator.stats().accounts[0]!.originated).toBe(6);
     expect(() => simulator.originate('bank', { ...message, text: 'a', hex: '61' })).toThrow(/^text: /);
     expect(() => simulator.originate('bank', { from: '', to: '1', text: 'a' })).toThrow(/^from: /);
+  });
+
+  test('outbind: it dials the ESME, which binds on that connection', async () => {
+    const [, simulator] = await bound();
+    const arrived = Promise.withResolvers<net.Socket>();
+    const listener = net.createServer(arrived.resolve).listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    undo.push(async () => void listener.close());
+    const { port } = listener.address() as net.AddressInfo;
+    await simulator.outbind('127.0.0.1', port, 'carrier', 'secret');
+    const esme = TestingEsme.over(await arrived.promise);
+    undo.push(async () => esme.close());
+    const [outbind] = await esme.pdus(({ command }) => command === 0x0b);
+    expect(body(outbind!)).toBe('carrier\0secret\0');
+    esme.sendBind('bank');
+    await esme.pdus(({ command, status }) => command === Command.bindTransceiverResp && status === Status.ok);
+    expect(await esme.answers(esme.submit(submitSm()))).toMatchObject([{ status: Status.ok }]);
+    esme.close();
+    await new Promise((resolve) => listener.close(resolve));
+    await expect(simulator.outbind('127.0.0.1', port, 'carrier', '')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
   });
 
   test('alert_notification to the sessions that receive', async () => {

@@ -28,8 +28,11 @@ export const accountSchema = z.strictObject({
   throttledCount: z.boolean().default(true),
   /** Most sessions bound at once; one more is refused with ESME_RALYBND. */
   sessions: z.number().int().min(1).max(1_000).default(8),
-  /** How many of the last messages query_sm, cancel_sm and replace_sm can ask about. */
-  messagesKept: count.max(1_000_000).default(10_000),
+  /**
+   * How many of the last messages query_sm, cancel_sm and replace_sm can ask about. Measured at full speed: 1,000 cost
+   * 0.2 µs a message, 10,000 cost 0.8 µs, as what is kept that long outlives the young generation of the heap.
+   */
+  messagesKept: count.max(1_000_000).default(1_000),
   /** Share of messages refused for good. */
   permanent: z.strictObject({ share, status: errorStatus.default(0x0b) }).default({ share: 0, status: 0x0b }),
   /**
