@@ -67,7 +67,7 @@ describe('refusals', () => {
 
   test('throttle for a time', async () => {
     await using gateway = await Gateway.up();
-    gateway.simulator.runScript({ steps: [{ at: 'PT0S', fault: { throttle: true }, for: 'PT0.1S' }] });
+    gateway.simulator.runScript({ steps: [{ at: 'PT0S', fault: { throttle: true }, for: 'PT0.5S' }] });
     expect(Gateway.statuses(await gateway.submit(5))).toEqual(Array(5).fill(Status.throttled));
     expect(gateway.fired('throttle')).toBe(5);
     await gateway.until(() => gateway.simulator.stats().script!.over === 1, 'the step is over');

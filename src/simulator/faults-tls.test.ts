@@ -72,9 +72,17 @@ const bad: [Exclude<CertificateKind, 'good'>, string][] = [
 
 test.each(bad)('%s: the client refuses with %s, and is well again with a good one', async (certificate, code) => {
   await using simulator = await simulate();
-  simulator.runScript({ steps: [{ at: 'PT0S', certificate, for: 'PT0.2S' }] });
+  simulator.setCertificate(certificate);
   expect(await dial(simulator)).toEqual({ code });
   expect(simulator.stats().badCertificates).toBe(1);
+  simulator.setCertificate('good');
+  expect(await isHealthy(simulator)).toBe(true);
+});
+
+test('a script shows a bad certificate for a time', async () => {
+  await using simulator = await simulate();
+  simulator.runScript({ steps: [{ at: 'PT0S', certificate: 'expired', for: 'PT0.5S' }] });
+  expect(await dial(simulator)).toEqual({ code: 'CERT_HAS_EXPIRED' });
   await expect.poll(() => simulator.stats().script!.over, { timeout: 5_000 }).toBe(1);
   expect(await isHealthy(simulator)).toBe(true);
 });

@@ -47,6 +47,18 @@ async function ask(esme: TestingEsme, command: number, body: BodyPart[]): Promis
   return answer!;
 }
 
+/** A clock that stands until it is told to go on. */
+function stoppedClock() {
+  let nowUs = 10_000_000;
+  const clock = { epochMs: () => 1_795_539_600_000 + nowUs / 1_000, monotonicUs: () => nowUs };
+  return {
+    clock,
+    advance: (ms: number) => {
+      nowUs += ms * 1_000;
+    },
+  };
+}
+
 /** The message_id of a message just taken. */
 async function submitted(esme: TestingEsme): Promise<string> {
   const [answer] = await esme.answers(esme.submit(submitSm()));
@@ -62,8 +74,7 @@ const destination: BodyPart[] = [1, 1, '447700900123'];
 
 describe('query_sm', () => {
   test('says the state: on its way, then final with its date and error', async () => {
-    let nowUs = 10_000_000;
-    const clock = { epochMs: () => 1_795_539_600_000 + nowUs / 1_000, monotonicUs: () => nowUs };
+    const { clock, advance } = stoppedClock();
     const account = {
       receipts: { delayMs: 50 },
       failedReceipts: { share: 1, stat: 'EXPIRED' as const, error: '017' },
@@ -72,7 +83,7 @@ describe('query_sm', () => {
     const messageId = await submitted(esme);
     const early = await ask(esme, commands.querySm, [messageId, ...source]);
     expect(body(early)).toBe(`${messageId}\0\0${String.fromCharCode(MessageState.enroute)}\0`);
-    nowUs += 50_000;
+    advance(50);
     await esme.delivers();
     const late = await ask(esme, commands.querySm, [messageId, ...source]);
     expect(body(late)).toMatch(
@@ -91,12 +102,14 @@ describe('query_sm', () => {
 
 describe('cancel_sm', () => {
   test('stops a message that is not delivered yet; its receipt says DELETED', async () => {
-    const [esme, simulator] = await bound({ receipts: { delayMs: 400 } });
+    const { clock, advance } = stoppedClock();
+    const [esme, simulator] = await bound({ receipts: { delayMs: 50 } }, { clock });
     const messageId = await submitted(esme);
     expect((await ask(esme, commands.cancelSm, ['', messageId, ...source, ...destination])).status).toBe(Status.ok);
     expect(body(await ask(esme, commands.querySm, [messageId, ...source]))).toContain(
       `00+\0${String.fromCharCode(MessageState.deleted)}`,
     );
+    advance(50);
     const [receipt] = await esme.delivers();
     expect(receipt).toMatchObject({ messageId, state: MessageState.deleted });
     expect(simulator.stats().accounts[0]!.operations).toMatchObject({ cancelSm: 1, cancelled: 1 });
