@@ -20,10 +20,13 @@ import type { ArrivedMessage } from './view.ts';
 
 type AccountInput = SimulatorInput['accounts'][number];
 
+type BindOptions = Partial<CarrierBindOptions<number>>;
+
 export interface GatewayOptions {
   account?: Partial<AccountInput>;
   simulator?: Partial<SimulatorInput>;
-  bind?: Partial<CarrierBindOptions<number>>;
+  /** What is known only when the simulator runs (its authority) comes from a function. */
+  bind?: BindOptions | ((simulator: Simulator) => BindOptions);
 }
 
 const waitMs = 8_000;
@@ -44,7 +47,7 @@ export class Gateway {
   readonly #watchers = new Set<() => void>();
   #context = 0;
 
-  private constructor(simulator: Simulator, arrived: Map<string, ArrivedMessage>, options: GatewayOptions['bind']) {
+  private constructor(simulator: Simulator, arrived: Map<string, ArrivedMessage>, options: BindOptions) {
     this.simulator = simulator;
     this.#arrived = arrived;
     this.bind = new CarrierBind<number>({
@@ -58,7 +61,7 @@ export class Gateway {
       random: () => 0.5,
       bindTimeoutMs: 200,
       ...options,
-      limits: { window: 10, responseTimeoutMs, ...options?.limits },
+      limits: { window: 10, responseTimeoutMs, ...options.limits },
       handlers: {
         onAnswer: (context, answer) => {
           if (this.answers.has(context)) throw new Error(`message ${context} was answered twice`);
@@ -89,13 +92,13 @@ export class Gateway {
   }
 
   /** A simulator with one account `bank`, and the gateway's bind to it, which may not be up yet. */
-  static async start({ account, simulator: options, bind }: GatewayOptions = {}): Promise<Gateway> {
+  static async start({ account, simulator: options, bind = {} }: GatewayOptions = {}): Promise<Gateway> {
     const arrived = new Map<string, ArrivedMessage>();
     const simulator = await startSimulator(
       { accounts: [{ systemId: 'bank', ...account }], ...options },
       { onMessage: (message) => arrived.set(message.to, message) },
     );
-    return new Gateway(simulator, arrived, bind);
+    return new Gateway(simulator, arrived, typeof bind === 'function' ? bind(simulator) : bind);
   }
 
   /** The same, once the bind is up. */
