@@ -13,6 +13,7 @@ import {
   TransactionFailed,
 } from './platform/index.ts';
 import { PolicyError, policyCheck } from './policy/index.ts';
+import type { SimulateOptions } from './simulate.ts';
 import { version } from './version.ts';
 
 /** Imports a command's rooms only when it runs, so that `--help` and `policy check` are quick. */
@@ -69,26 +70,23 @@ program
 
 program
   .command('simulate')
-  .description('run a simulated carrier (SMSC)')
+  .description('run a simulated carrier (SMSC); docs/simulator.md has its faults and scripts')
   .option('--host <host>', 'address to listen on', '127.0.0.1')
   .option('--port <port>', 'port to listen on', '2775')
   .option('--account <name:tps...>', 'accounts with their TPS', ['demo-a:700'])
+  .option('--config <file>', 'all options as YAML or JSON, in place of --account')
+  .option('--script <file>', 'run the steps of this file (YAML or JSON)')
+  .option('--control-port <port>', 'take commands over HTTP on this port of 127.0.0.1; 0 = any free one')
+  .option('--tls [certificate]', 'speak TLS, with a certificate that is good, expired, not-yet, wrong-name, …')
+  .option('--tls-key <file>', 'speak TLS with this private key (PEM)')
+  .option('--tls-cert <file>', 'and this certificate (PEM)')
+  .option('--tls-authority <file>', 'write the certificate that a client must trust into this file')
   .option('--log <file>', 'write every submit_sm as a line of JSON')
-  .action(async (options: { host: string; port: string; account: string[]; log?: string }) => {
-    const { startSimulator } = await import('./simulator/index.ts');
-    const password = process.env.TOCSIN_DEMO_A_PASSWORD ?? '';
-    const simulator = await startSimulator({
-      host: options.host,
-      port: Number(options.port),
-      accounts: options.account.map((text) => {
-        const [systemId = '', tps] = text.split(':');
-        return { systemId, password, tps: tps === undefined ? null : Number(tps) };
-      }),
-      correlationTlv: 0x1400,
-      log: options.log ?? null,
-    });
-    console.log(`simulated carrier on ${options.host}:${simulator.port}`);
-    const end = () => void simulator.stop().then(() => process.exit(0));
+  .action(async (options: SimulateOptions) => {
+    const { simulate } = await import('./simulate.ts');
+    const simulation = await simulate(options, process.env);
+    for (const line of simulation.lines) console.log(line);
+    const end = () => void simulation.stop().then(() => process.exit(0));
     process.once('SIGTERM', end);
     process.once('SIGINT', end);
   });

@@ -1,9 +1,10 @@
 /**
  * One account of the SMSC: its contract (TPS, sessions), its faults, its receipts, its counters, and the decision what
- * becomes of each submit_sm. Sessions bring the bytes (smsc-session.ts), the simulator keeps log and time (simulator.ts).
+ * becomes of each message. Sessions bring the bytes (smsc-session.ts), the simulator keeps log and time (simulator.ts).
  */
 import {
   Command,
+  type DeliverSm,
   decodeCorrelation,
   decodeSubmitSm,
   encodeHeader,
@@ -13,32 +14,29 @@ import {
   Status,
   type SubmitSm,
 } from '../smpp/index.ts';
+import { AnswerFaults } from './answer-faults.ts';
+import type { AccountSession, Arrival } from './arrivals.ts';
 import { messageHash, pick } from './choices.ts';
-import type { Account, Faults, FaultsChange } from './options.ts';
-import { type Receipt, type ReceiptSession, ReceiptStore } from './receipts.ts';
-import { type AccountStats, zeroFiredStats, zeroReceiptStats } from './stats.ts';
-import { RateMeter, StrictWindow } from './window.ts';
-
-/** What an account needs of each of its sessions. */
-export interface AccountSession extends ReceiptSession {
-  readonly number: number;
-  /** Bound as transceiver or receiver. */
-  readonly receives: boolean;
-  /** Queues a PDU for the next write. */
-  write(pdu: Buffer): void;
-  /** Queues a PDU that leaves at `dueUs`. */
-  writeLater(pdu: Buffer, dueUs: number): void;
-  /** Ends the connection as a failing network does. */
-  cut(): void;
-  /** Asks the peer to go. */
-  unbind(): void;
-}
+import { answersPlainly, type Faults, type FaultsChange, receiptsPlainly, zeroFiredStats } from './faults.ts';
+import { writePdu } from './fields.ts';
+import { type IdFormName, type IdPair, spellId } from './message-ids.ts';
+import { type Message, Messages } from './messages.ts';
+import { Operations } from './operations.ts';
+import type { Account } from './options.ts';
+import { SeededRandom } from './random.ts';
+import { planReceipts } from './receipt-faults.ts';
+import { type Receipt, type ReceiptContent, ReceiptStore } from './receipts.ts';
+import { type AccountStats, zeroOperationStats, zeroReceiptStats } from './stats.ts';
+import { FixedWindow, RateMeter, StrictWindow } from './window.ts';
 
 /** What an account needs of the SMSC around it. */
 export interface AccountHost {
   readonly seed: number;
   readonly correlationTlv: number | null;
+  /** The next message_id in the form `same`. */
   nextMessageId(): string;
+  /** The number of the last one, for other forms. */
+  messageNumber(): number;
   /** Told of every submit_sm, after it was decided: for log, ledger and view. `status` null = left unanswered. */
   record(
     account: SmscAccount,
@@ -50,6 +48,15 @@ export interface AccountHost {
     nowMs: number,
     nowUs: number,
   ): void;
+  /** `received` of this account has come to `markAt`. */
+  onMark(account: SmscAccount): void;
+}
+
+/** How a message was decided. */
+interface Verdict {
+  status: number;
+  message: Message | null;
+  receipts: readonly Receipt[] | Receipt | null;
 }
 
 // One salt per question that a message's hash answers.
@@ -58,6 +65,7 @@ const receiptSalt = 1;
 /** registered_delivery, bits 1 and 0 (SMPP 3.4 §5.2.17). */
 const receiptAsked = { always: 1, onFailure: 2 } as const;
 const refusedTriesMax = 100_000;
+const dataSmResp = 0x8000_0103;
 const noTlvs: readonly never[] = [];
 
 export class SmscAccount {
@@ -66,10 +74,17 @@ export class SmscAccount {
   readonly faults: Faults;
   readonly stats: AccountStats;
   readonly receipts: ReceiptStore;
+  readonly messages: Messages;
+  readonly operations: Operations;
   readonly sessions = new Set<AccountSession>();
+  /** Calls `AccountHost.onMark` after the message with which `received` comes to this. */
+  markAt = Number.POSITIVE_INFINITY;
   readonly #host: AccountHost;
-  readonly #window: StrictWindow | null;
+  readonly #window: StrictWindow | FixedWindow | null;
   readonly #meter = new RateMeter();
+  readonly #answers: AnswerFaults;
+  #answersPlainly = true;
+  #receiptsPlainly = true;
   /** Tries of each message that is refused for now; the oldest are forgotten beyond 100,000. */
   readonly #refusedTries = new Map<number, number>();
 
@@ -78,10 +93,13 @@ export class SmscAccount {
     this.index = index;
     this.faults = { ...options.faults };
     this.#host = host;
-    this.#window = options.tps === null ? null : new StrictWindow(options.tps, options.throttledCount);
+    this.#window = windowOf(options);
     const receipts = zeroReceiptStats();
     const fired = zeroFiredStats();
     this.receipts = new ReceiptStore(options.receipts, receipts, fired);
+    this.messages = new Messages(options.messagesKept);
+    this.operations = new Operations(this);
+    this.#answers = new AnswerFaults(this.faults, fired, new SeededRandom(host.seed + index));
     this.stats = {
       systemId: options.systemId,
       binds: 0,
@@ -97,10 +115,13 @@ export class SmscAccount {
       rateMax: 0,
       heldAnswers: 0,
       heldAnswersUs: 0,
+      originated: 0,
       receipts,
+      operations: zeroOperationStats(),
       fired,
       now: { sessions: 0, waiting: 0, held: 0, unanswered: 0 },
     };
+    this.#faultsChanged();
     if (this.faults.holdReceipts) this.receipts.hold();
   }
 
@@ -111,6 +132,7 @@ export class SmscAccount {
       receivedByPriority: [...this.stats.receivedByPriority],
       rateMax: this.#meter.max,
       receipts: { ...this.stats.receipts },
+      operations: { ...this.stats.operations },
       fired: { ...this.stats.fired },
       now: {
         sessions: this.sessions.size,
@@ -125,6 +147,7 @@ export class SmscAccount {
     for (const [name, value] of Object.entries(change)) {
       if (value !== undefined) Object.assign(this.faults, { [name]: value });
     }
+    this.#faultsChanged();
     if (change.holdReceipts === true) this.receipts.hold();
     if (change.holdReceipts === false) this.receipts.release(nowUs);
     this.receipts.pump(nowUs);
@@ -133,17 +156,10 @@ export class SmscAccount {
   /** The command_status that a bind gets: 0 when the session may come. */
   bindStatus(password: string): number {
     const { faults, stats } = this;
-    let status: number = Status.ok;
-    if (faults.refuseBind !== 0) {
-      stats.fired.refuseBind += 1;
-      status = faults.refuseBind;
-    } else if (password !== this.options.password) {
-      status = Status.invalidPassword;
-    } else if (this.sessions.size >= this.options.sessions) {
-      status = Status.bindFailed;
-    }
+    const status = this.#bindStatus(password);
     if (status === Status.ok) stats.binds += 1;
     else stats.bindsRefused += 1;
+    if (faults.refuseBind !== 0) stats.fired.refuseBind += 1;
     return status;
   }
 
@@ -169,55 +185,128 @@ export class SmscAccount {
     nowMs: number,
     nowUs: number,
   ): void {
-    const { faults, stats } = this;
-    stats.received += 1;
-    this.#meter.count(nowUs);
-    const withinContract = this.#window === null || this.#window.admit(nowUs);
-    if (!withinContract) stats.violations += 1;
-
+    const withinContract = this.#count(nowUs);
     let pdu: SubmitSm;
     try {
       pdu = decodeSubmitSm(buffer, offset, length);
     } catch (error) {
       if (!(error instanceof PduError)) throw error;
-      stats.malformed += 1;
-      if (faults.silent === 'none') session.write(encodeHeader(Command.submitSmResp, error.status, sequence));
+      this.refuseMalformed(session, Command.submitSmResp, error.status, sequence);
       return;
     }
-    stats.receivedByPriority[Math.min(pdu.priorityFlag, 3) as 0 | 1 | 2 | 3] += 1;
+    this.#take({ session, sequence, nowMs, nowUs }, pdu, Command.submitSmResp, withinContract);
+  }
 
+  /** Takes the message of a data_sm, as a submit_sm. */
+  data(arrival: Arrival, pdu: SubmitSm): void {
+    this.#take(arrival, pdu, dataSmResp, this.#count(arrival.nowUs));
+  }
+
+  /** Takes one of a submit_multi's destinations. @returns what becomes of it; the caller answers for all */
+  submitOne(arrival: Arrival, pdu: SubmitSm, id: IdPair): number {
+    const verdict = this.#decide(arrival, pdu, this.#count(arrival.nowUs), id);
+    this.#addReceipts(verdict.receipts, arrival.nowUs);
+    this.#record(arrival, pdu, verdict, verdict.status);
+    return verdict.status;
+  }
+
+  /** Sends an answer to a message through the faults that are on. @returns false when it will never leave */
+  answer(session: AccountSession, answer: Buffer, nowUs: number): boolean {
+    if (!this.#answersPlainly) return this.#answers.write(session, answer, nowUs);
+    session.write(answer);
+    return true;
+  }
+
+  refuseMalformed(session: AccountSession, command: number, status: number, sequence: number): void {
+    this.stats.malformed += 1;
+    if (this.faults.silent === 'none') session.write(encodeHeader(command, status, sequence));
+  }
+
+  /** A message from a handset, for whichever session can take it. */
+  originate(pdu: DeliverSm, nowUs: number): void {
+    this.stats.originated += 1;
+    this.receipts.add({ content: pdu, origin: null, dueUs: nowUs, sentUs: 0, tries: 0 }, nowUs);
+  }
+
+  /** The next message_id, as its answer and its receipt will spell it. */
+  nextId(): IdPair {
+    const plain = this.#host.nextMessageId();
+    const { idForm } = this.faults;
+    if (idForm === 'same') return { answer: plain, receipt: plain };
+    this.stats.fired.idForm += 1;
+    return spellId(idForm as Exclude<IdFormName, 'same'>, this.#host.messageNumber());
+  }
+
+  #bindStatus(password: string): number {
+    const { faults, options, stats } = this;
+    if (faults.refuseBind !== 0) return faults.refuseBind;
+    if (password !== options.password) return Status.invalidPassword;
+    const limit = Math.min(options.sessions, faults.sessionLimit ?? options.sessions);
+    if (this.sessions.size < limit) return Status.ok;
+    stats.fired.sessionLimit += 1;
+    return Status.alreadyBound;
+  }
+
+  /** Counts one message that arrived. @returns whether the contract allows it */
+  #count(nowUs: number): boolean {
+    this.stats.received += 1;
+    this.#meter.count(nowUs);
+    const within = this.#window === null || this.#window.admit(nowUs);
+    if (!within) this.stats.violations += 1;
+    return within;
+  }
+
+  #take(arrival: Arrival, pdu: SubmitSm, command: number, withinContract: boolean): void {
+    const { faults, stats } = this;
+    const { session, sequence, nowUs } = arrival;
+    if (faults.peerVersion.startsWith('3.3') && pdu.tlvs.length > 0) {
+      stats.fired.peer33 += 1;
+      this.refuseMalformed(session, command, Status.invalidCommandLength, sequence);
+      return;
+    }
     if (faults.cutAfter > 0) {
       faults.cutAfter -= 1;
       if (faults.cutAfter === 0) {
         stats.fired.cut += 1;
-        this.#host.record(this, session, sequence, pdu, null, null, nowMs, nowUs);
+        stats.receivedByPriority[Math.min(pdu.priorityFlag, 3) as 0 | 1 | 2 | 3] += 1;
+        this.#record(arrival, pdu, { status: Status.ok, message: null, receipts: null }, null);
         session.cut();
         return;
       }
     }
+    const verdict = this.#decide(arrival, pdu, withinContract, null);
+    const early = this.options.receipts.beforeAnswer || faults.receiptsEarly;
+    if (early) this.#addReceipts(verdict.receipts, nowUs);
+    const answer =
+      verdict.message === null
+        ? encodeHeader(command, verdict.status, sequence)
+        : command === Command.submitSmResp
+          ? encodeSubmitSmResp(sequence, { status: verdict.status, messageId: verdict.message.id, tlvs: noTlvs })
+          : writePdu(command, verdict.status, sequence, [verdict.message.id]);
+    const answered = this.answer(session, answer, nowUs);
+    if (!early) this.#addReceipts(verdict.receipts, nowUs);
+    this.#record(arrival, pdu, verdict, answered ? verdict.status : null);
+    if (faults.unbindAfter > 0) {
+      faults.unbindAfter -= 1;
+      if (faults.unbindAfter === 0) session.unbind();
+    }
+  }
 
+  #record(arrival: Arrival, pdu: SubmitSm, { message }: Verdict, status: number | null): void {
+    const { session, sequence, nowMs, nowUs } = arrival;
+    this.#host.record(this, session, sequence, pdu, message?.id ?? null, status, nowMs, nowUs);
+    if (this.stats.received >= this.markAt) this.#host.onMark(this);
+  }
+
+  /** @param id of the message, where it has one already */
+  #decide(arrival: Arrival, pdu: SubmitSm, withinContract: boolean, id: IdPair | null): Verdict {
+    this.stats.receivedByPriority[Math.min(pdu.priorityFlag, 3) as 0 | 1 | 2 | 3] += 1;
     const hash = this.#choosesByMessage ? this.#hash(pdu) : 0;
     const status = this.#statusFor(hash, withinContract);
-    const messageId = status === Status.ok ? this.#host.nextMessageId() : null;
-    const receipt = messageId === null ? null : this.#receiptFor(session, pdu, messageId, hash, nowMs, nowUs);
-    if (receipt !== null && this.options.receipts.beforeAnswer) this.#addReceipt(receipt, nowUs);
-    const silent = faults.silent !== 'none';
-    if (silent) {
-      stats.fired.silent += 1;
-    } else {
-      const answer =
-        messageId === null
-          ? encodeHeader(Command.submitSmResp, status, sequence)
-          : encodeSubmitSmResp(sequence, { status, messageId, tlvs: noTlvs });
-      if (faults.slowMs > 0) {
-        stats.fired.slow += 1;
-        session.writeLater(answer, nowUs + faults.slowMs * 1000);
-      } else {
-        session.write(answer);
-      }
-    }
-    if (receipt !== null && !this.options.receipts.beforeAnswer) this.#addReceipt(receipt, nowUs);
-    this.#host.record(this, session, sequence, pdu, messageId, silent ? null : status, nowMs, nowUs);
+    if (status !== Status.ok) return { status, message: null, receipts: null };
+    const message = this.#messageFor(arrival, pdu, hash, id ?? this.nextId());
+    this.messages.add(message);
+    return { status, message, receipts: this.#receiptsFor(arrival, pdu, message) };
   }
 
   get #choosesByMessage(): boolean {
@@ -233,13 +322,9 @@ export class SmscAccount {
   }
 
   #statusFor(hash: number, withinContract: boolean): number {
-    const { faults, options, stats } = this;
-    if (faults.throttleNext > 0) {
-      faults.throttleNext -= 1;
-      stats.fired.throttleNext += 1;
-      stats.throttled += 1;
-      return Status.throttled;
-    }
+    const { options, stats } = this;
+    const fault = this.#refusingFault();
+    if (fault !== Status.ok) return fault;
     if (!withinContract) {
       stats.throttled += 1;
       return Status.throttled;
@@ -275,25 +360,35 @@ export class SmscAccount {
     return true;
   }
 
-  #receiptFor(
-    session: AccountSession,
-    pdu: SubmitSm,
-    messageId: string,
-    hash: number,
-    nowMs: number,
-    nowUs: number,
-  ): Receipt | null {
+  #refusingFault(): number {
+    const { faults, stats } = this;
+    if (faults.throttleNext > 0 || faults.throttle) {
+      if (faults.throttleNext > 0) {
+        faults.throttleNext -= 1;
+        stats.fired.throttleNext += 1;
+      } else {
+        stats.fired.throttle += 1;
+      }
+      stats.throttled += 1;
+      return Status.throttled;
+    }
+    if (faults.refuseNext > 0) {
+      faults.refuseNext -= 1;
+      stats.fired.refuseNext += 1;
+      return faults.refuseStatus;
+    }
+    // It is counted where the answer is written.
+    if (faults.oddAnswerNext > 0 && faults.oddAnswer === 'message-id-in-error') return Status.systemError;
+    return Status.ok;
+  }
+
+  #messageFor({ nowMs, nowUs }: Arrival, pdu: SubmitSm, hash: number, id: IdPair): Message {
     const { failedReceipts, receipts } = this.options;
-    const asked = pdu.registeredDelivery & 0x03;
-    if (receipts.send === 'none' || asked === 0) return null;
     const failed = pick(hash, receiptSalt) < failedReceipts.share;
-    if (failed) this.stats.fired.failedReceipts += 1;
-    if (asked === receiptAsked.onFailure && !failed) return null;
-    const { delayMs, beforeAnswer } = receipts;
-    // A receipt does not overtake an answer that the fault `slowMs` holds up, unless that is what was asked for.
-    const waitMs = beforeAnswer ? delayMs : Math.max(delayMs, this.faults.slowMs);
     return {
-      messageId,
+      id: id.answer,
+      receiptId: id.receipt,
+      serviceType: pdu.serviceType,
       sourceTon: pdu.sourceTon,
       sourceNpi: pdu.sourceNpi,
       sourceAddr: pdu.sourceAddr,
@@ -303,17 +398,51 @@ export class SmscAccount {
       submittedAtMs: nowMs,
       stat: failed ? failedReceipts.stat : 'DELIVRD',
       error: failed ? failedReceipts.error : '000',
-      origin: session.receives ? session : null,
-      dueUs: nowUs + waitMs * 1000,
-      sentUs: 0,
-      tries: 0,
+      finalUs: nowUs + receipts.delayMs * 1000,
+      finalMs: nowMs + receipts.delayMs,
     };
   }
 
-  #addReceipt(receipt: Receipt, nowUs: number): void {
-    this.receipts.add(receipt, nowUs);
-    if (!this.faults.receiptsTwice) return;
-    this.stats.fired.receiptsTwice += 1;
-    this.receipts.add({ ...receipt, sentUs: 0, tries: 0 }, nowUs);
+  #receiptsFor({ session, nowUs }: Arrival, pdu: SubmitSm, message: Message): Receipt | Receipt[] | null {
+    const { receipts } = this.options;
+    const asked = pdu.registeredDelivery & 0x03;
+    if (receipts.send === 'none' || asked === 0) return null;
+    const failed = message.stat !== 'DELIVRD';
+    if (failed) this.stats.fired.failedReceipts += 1;
+    if (asked === receiptAsked.onFailure && !failed) return null;
+    const { delayMs, beforeAnswer } = receipts;
+    // A receipt does not overtake an answer that the fault `slowMs` holds up, unless that is what was asked for.
+    const { slowMs, slowJitterMs } = this.faults;
+    const waitMs = beforeAnswer ? delayMs : Math.max(delayMs, slowMs + slowJitterMs);
+    const content: ReceiptContent = { message, messageId: message.receiptId, stat: null, intermediate: false };
+    const origin = session.receives ? session : null;
+    const receipt: Receipt = { content, origin, dueUs: nowUs + waitMs * 1000, sentUs: 0, tries: 0 };
+    if (this.#receiptsPlainly) return receipt;
+    return planReceipts(this.faults, this.stats.fired, receipt, content, pdu, nowUs);
+  }
+
+  #addReceipts(receipts: Verdict['receipts'], nowUs: number): void {
+    if (receipts === null) return;
+    if ('content' in receipts) this.receipts.add(receipts, nowUs);
+    else for (const receipt of receipts) this.receipts.add(receipt, nowUs);
+  }
+
+  #faultsChanged(): void {
+    this.#answersPlainly = answersPlainly(this.faults);
+    this.#receiptsPlainly = receiptsPlainly(this.faults);
+  }
+}
+
+function windowOf({ tps, tpsWindow, throttledCount }: Account): StrictWindow | FixedWindow | null {
+  if (tps === null) return null;
+  switch (tpsWindow) {
+    case 'strict':
+      return new StrictWindow(tps, throttledCount);
+    case 'calendar':
+      return FixedWindow.calendar(tps, throttledCount);
+    case 'slot':
+      return FixedWindow.slots(tps, throttledCount);
+    default:
+      return tpsWindow satisfies never;
   }
 }

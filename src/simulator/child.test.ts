@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import net from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
-import { Status } from '../smpp/index.ts';
+import { Command, Status } from '../smpp/index.ts';
 import { forkSimulator, type SimulatorProcess, SimulatorProcessError } from './child.ts';
 import { submitSm, TestingEsme } from './testing-esme.ts';
 import type { ArrivedMessage } from './view.ts';
@@ -53,6 +53,15 @@ test('a simulator in its own process does over IPC what it does here', async () 
   await expect(simulator.waitFor('bank', 'received', { atLeast: 9 }, 10)).rejects.toThrow(
     'received of bank stood at 2',
   );
+
+  await simulator.runScript({ steps: [{ after: '1 submit', fault: { throttle: true }, for: '1 submit' }] });
+  const scripted = await esme.answers(esme.submit(submitSm(), submitSm(), submitSm()));
+  expect(scripted.map((answer) => answer.status)).toEqual([Status.ok, Status.throttled, Status.ok]);
+  expect(await simulator.originate('bank', { from: '447700900777', to: '61000', text: 'STOP' })).toBe(1);
+  await esme.pdus(({ command, bytes }) => command === Command.deliverSm && bytes.includes('STOP'));
+  expect(await simulator.alertNotification('bank', '447700900777', '61000')).toBe(1);
+  await expect(simulator.setCertificate('expired')).rejects.toThrow('no certificate is made here');
+  await expect(simulator.runScript('steps: []')).rejects.toThrow(/^steps: /);
 
   expect(await simulator.disconnect('bank')).toBe(1);
   await esme.closed;

@@ -1,8 +1,12 @@
 /** The parent's side of a simulator in its own process: the same calls as `Simulator`, with promises. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { FaultsChange, SimulatorInput } from './options.ts';
+import type { CertificateKind } from './certificates.ts';
+import type { FaultsChange } from './faults.ts';
+import type { HandsetMessageInput } from './handset.ts';
+import type { SimulatorInput } from './options.ts';
 import type { ChildMessage, CommandName, Commands, StartMessage } from './protocol.ts';
+import type { ScriptInput } from './script.ts';
 import type { CounterTarget } from './simulator.ts';
 import type { CounterName, SimulatorStats } from './stats.ts';
 import type { ArrivedMessage } from './view.ts';
@@ -21,11 +25,18 @@ export class SimulatorProcessError extends Error {
 export interface SimulatorProcess {
   readonly port: number;
   readonly accounts: readonly string[];
+  /** The certificate (PEM) that a client must trust; null without TLS, or where key and certificate were given. */
+  readonly authority: string | null;
   readonly pid: number;
   /** Resolves when the process is gone. */
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   stats(): Promise<SimulatorStats>;
   setFaults(systemId: string, change: FaultsChange): Promise<void>;
+  setCertificate(kind: CertificateKind): Promise<void>;
+  runScript(script: ScriptInput | string): Promise<void>;
+  originate(systemId: string, message: HandsetMessageInput): Promise<number>;
+  alertNotification(systemId: string, handset: string, esme: string): Promise<number>;
+  outbind(host: string, port: number, systemId: string, password: string): Promise<void>;
   release(systemId?: string): Promise<number>;
   disconnect(systemId?: string): Promise<number>;
   unbind(systemId?: string): Promise<number>;
@@ -50,13 +61,14 @@ export async function forkSimulator(
   const message: StartMessage = { start: input, messages: hooks.onMessage !== undefined };
   child.send(message, () => {});
   try {
-    const { port, accounts } = await remote.listening;
-    return remote.calls(port, accounts);
+    return remote.calls(await remote.listening);
   } catch (error) {
     child.kill('SIGKILL');
     throw error;
   }
 }
+
+type Listening = Pick<SimulatorProcess, 'port' | 'accounts' | 'authority'>;
 
 interface Pending {
   resolve(value: never): void;
@@ -65,7 +77,7 @@ interface Pending {
 }
 
 class Remote {
-  readonly listening: Promise<{ port: number; accounts: readonly string[] }>;
+  readonly listening: Promise<Listening>;
   readonly #child: ChildProcess;
   readonly #exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   readonly #pending = new Map<number, Pending>();
@@ -74,7 +86,7 @@ class Remote {
 
   constructor(child: ChildProcess, onMessage: ((message: ArrivedMessage) => void) | undefined) {
     this.#child = child;
-    const started = Promise.withResolvers<{ port: number; accounts: readonly string[] }>();
+    const started = Promise.withResolvers<Listening>();
     this.listening = started.promise;
     const timer = setTimeout(
       () => started.reject(new SimulatorProcessError(`the simulator was not up after ${startWithinMs} ms`)),
@@ -86,7 +98,7 @@ class Remote {
       switch (message.event) {
         case 'listening':
           clearTimeout(timer);
-          started.resolve({ port: message.port, accounts: message.accounts });
+          started.resolve(message);
           return;
         case 'failed':
           clearTimeout(timer);
@@ -119,16 +131,28 @@ class Remote {
     });
   }
 
-  calls(port: number, accounts: readonly string[]): SimulatorProcess {
+  calls({ port, accounts, authority }: Listening): SimulatorProcess {
     const exited = this.#exited;
     return {
       port,
       accounts,
+      authority,
       pid: this.#child.pid ?? 0,
       exited,
       stats: () => this.#ask('stats', []),
       setFaults: async (systemId, change) => {
         await this.#ask('setFaults', [systemId, change]);
+      },
+      setCertificate: async (kind) => {
+        await this.#ask('setCertificate', [kind]);
+      },
+      runScript: async (script) => {
+        await this.#ask('runScript', [script]);
+      },
+      originate: (systemId, message) => this.#ask('originate', [systemId, message]),
+      alertNotification: (systemId, handset, esme) => this.#ask('alertNotification', [systemId, handset, esme]),
+      outbind: async (host, port, systemId, password) => {
+        await this.#ask('outbind', [host, port, systemId, password]);
       },
       release: (systemId) => this.#ask('release', [systemId ?? null]),
       disconnect: (systemId) => this.#ask('disconnect', [systemId ?? null]),

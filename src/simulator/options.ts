@@ -1,8 +1,11 @@
 /**
- * What a simulated SMSC is told at its start, and the faults that can be switched while it runs. All of it is JSON, so it
+ * What a simulated SMSC is told at its start; faults.ts has what can be switched while it runs. All of it is JSON, so it
  * travels on a command line and over IPC; the schemas here are the door that it comes through.
  */
 import { z } from 'zod';
+import { certificateKinds } from './certificates.ts';
+import { receiptStats } from './dialects.ts';
+import { type FaultsChange, faultsChangeSchema, faultsSchema } from './faults.ts';
 
 const share = z.number().min(0).max(1);
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
@@ -10,50 +13,26 @@ const milliseconds = z.number().min(0).max(86_400_000);
 /** A command_status other than ESME_ROK. */
 const errorStatus = z.number().int().min(1).max(0xffff_ffff);
 
-/**
- * Faults on demand. Each one counts how often it fired (`AccountStats.fired`), so that a test can prove that it did.
- */
-export const faultsSchema = z.strictObject({
-  /**
-   * `submit`: submit_sm are taken (logged, receipts follow) and never answered; `all`: nothing is ever sent any more,
-   * as if the SMSC's process were frozen, while TCP lives on.
-   */
-  silent: z.enum(['none', 'submit', 'all']).default('none'),
-  /** Cuts the connection when the n-th submit_sm from now arrives; that one is logged and not answered. 0 = never. Once. */
-  cutAfter: count.default(0),
-  /** Every bind is refused with this command_status. 0 = not. */
-  refuseBind: z.number().int().min(0).max(0xffff_ffff).default(0),
-  /** Every submit_sm_resp waits this long. */
-  slowMs: milliseconds.default(0),
-  /** The next n submit_sm are answered ESME_RTHROTTLED, whatever the TPS. */
-  throttleNext: count.default(0),
-  /** Every receipt is sent twice, under two sequence numbers. */
-  receiptsTwice: z.boolean().default(false),
-  /** Every deliver_sm waits unsent until `release`. */
-  holdReceipts: z.boolean().default(false),
-});
-export type Faults = z.output<typeof faultsSchema>;
-/** A change of some faults; the others stay as they are. */
-export const faultsChangeSchema = z.strictObject(
-  Object.fromEntries(
-    Object.entries(faultsSchema.shape).map(([name, schema]) => [name, schema.unwrap().optional()]),
-  ) as unknown as { [K in keyof Faults]: z.ZodOptional<z.ZodType<Faults[K]>> },
-);
-export type FaultsChange = { [K in keyof Faults]?: Faults[K] | undefined };
-
-export const receiptStats = ['DELIVRD', 'UNDELIV', 'EXPIRED', 'DELETED', 'REJECTD', 'UNKNOWN'] as const;
-export type ReceiptStat = (typeof receiptStats)[number];
-
 export const accountSchema = z.strictObject({
   systemId: z.string().min(1).max(15),
   /** The standard allows eight characters (SMPP 3.4 §4.1); many carriers give longer ones. */
   password: z.string().max(64).default(''),
   /** Strict sliding-window limit over every submit_sm of all sessions (see window.ts); null = none. */
   tps: z.number().positive().max(1_000_000).nullable().default(null),
+  /**
+   * How the limit is counted: `strict` over any second (see `StrictWindow`), `calendar` from one full second to the next,
+   * `slot` from one tenth of a second to the next.
+   */
+  tpsWindow: z.enum(['strict', 'calendar', 'slot']).default('strict'),
   /** Whether a throttled submit_sm fills the window too. */
   throttledCount: z.boolean().default(true),
-  /** Most sessions bound at once. */
+  /** Most sessions bound at once; one more is refused with ESME_RALYBND. */
   sessions: z.number().int().min(1).max(1_000).default(8),
+  /**
+   * How many of the last messages query_sm, cancel_sm and replace_sm can ask about. Measured at full speed: 1,000 cost
+   * 0.2 µs a message, 10,000 cost 0.8 µs, as what is kept that long outlives the young generation of the heap.
+   */
+  messagesKept: count.max(1_000_000).default(1_000),
   /** Share of messages refused for good. */
   permanent: z.strictObject({ share, status: errorStatus.default(0x0b) }).default({ share: 0, status: 0x0b }),
   /**
@@ -117,6 +96,25 @@ export const simulatorSchema = z
     bindTimeoutMs: milliseconds.min(1).default(10_000),
     /** A session that was quiet this long gets an enquire_link; quiet for as long again, it is closed. */
     enquireLinkMs: milliseconds.min(1).default(30_000),
+    /**
+     * TLS in place of plain TCP. With `key` and `cert` (PEM), those; else a certificate made at the start, as
+     * `certificate` says, by an authority made at the start (`Simulator.authority`).
+     */
+    tls: z
+      .strictObject({
+        key: z.string().nullable().default(null),
+        cert: z.string().nullable().default(null),
+        certificate: z.enum(certificateKinds).default('good'),
+        /** Names and addresses that a good certificate is for. */
+        names: z.array(z.string().min(1)).min(1).max(100).default(['localhost', '127.0.0.1']),
+        /** Certificates (PEM) of those who may have signed the client's; null = none is asked for. */
+        clientAuthority: z.string().nullable().default(null),
+        minVersion: z.enum(['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']).default('TLSv1.2'),
+        maxVersion: z.enum(['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']).default('TLSv1.3'),
+      })
+      .refine((tls) => (tls.key === null) === (tls.cert === null), { error: 'key and cert go together' })
+      .nullable()
+      .default(null),
     /** Most connections at once, bound or not. */
     connections: z.number().int().min(1).max(10_000).default(1_000),
   })
@@ -129,9 +127,14 @@ export type SimulatorOptions = z.output<typeof simulatorSchema>;
 export type SimulatorInput = z.input<typeof simulatorSchema>;
 
 export class SimulatorOptionsError extends Error {
+  /** What is wrong, field by field; a field is a path with dots. */
+  readonly issues: readonly { field: string; message: string }[];
+
   constructor(issues: readonly { path: PropertyKey[]; message: string }[]) {
-    super(issues.map((issue) => `${issue.path.map(String).join('.') || 'options'}: ${issue.message}`).join('; '));
+    const named = issues.map(({ path, message }) => ({ field: path.map(String).join('.') || 'options', message }));
+    super(named.map(({ field, message }) => `${field}: ${message}`).join('; '));
     this.name = 'SimulatorOptionsError';
+    this.issues = named;
   }
 }
 

@@ -48,7 +48,8 @@ async function start({ start: input, messages }: StartMessage): Promise<void> {
     fail(error);
     return;
   }
-  const listening: ChildMessage = { event: 'listening', port: simulator.port, accounts: simulator.accounts };
+  const { port, accounts, authority } = simulator;
+  const listening: ChildMessage = { event: 'listening', port, accounts, authority };
   if (hasParent) say(listening);
   else process.stdout.write(`${JSON.stringify(listening)}\n`);
 }
@@ -69,6 +70,19 @@ async function run(smsc: Simulator, message: CommandMessage) {
       return smsc.stats();
     case 'setFaults':
       smsc.setFaults(...message.arguments);
+      return null;
+    case 'setCertificate':
+      smsc.setCertificate(...message.arguments);
+      return null;
+    case 'runScript':
+      smsc.runScript(...message.arguments);
+      return null;
+    case 'originate':
+      return smsc.originate(...message.arguments);
+    case 'alertNotification':
+      return smsc.alertNotification(...message.arguments);
+    case 'outbind':
+      await smsc.outbind(...message.arguments);
       return null;
     case 'release':
       return smsc.release(message.arguments[0] ?? undefined);

@@ -1,5 +1,9 @@
 /** What a simulator in its own process and its parent say to each other over IPC. */
-import type { FaultsChange, SimulatorInput } from './options.ts';
+import type { CertificateKind } from './certificates.ts';
+import type { FaultsChange } from './faults.ts';
+import type { HandsetMessageInput } from './handset.ts';
+import type { SimulatorInput } from './options.ts';
+import type { ScriptInput } from './script.ts';
 import type { CounterTarget } from './simulator.ts';
 import type { CounterName, SimulatorStats } from './stats.ts';
 import type { ArrivedMessage } from './view.ts';
@@ -15,6 +19,11 @@ export interface StartMessage {
 export interface Commands {
   stats: { arguments: []; answer: SimulatorStats };
   setFaults: { arguments: [systemId: string, change: FaultsChange]; answer: null };
+  setCertificate: { arguments: [kind: CertificateKind]; answer: null };
+  runScript: { arguments: [script: ScriptInput | string]; answer: null };
+  originate: { arguments: [systemId: string, message: HandsetMessageInput]; answer: number };
+  alertNotification: { arguments: [systemId: string, handset: string, esme: string]; answer: number };
+  outbind: { arguments: [host: string, port: number, systemId: string, password: string]; answer: null };
   release: { arguments: [systemId: string | null]; answer: number };
   disconnect: { arguments: [systemId: string | null]; answer: number };
   unbind: { arguments: [systemId: string | null]; answer: number };
@@ -33,7 +42,7 @@ export type CommandMessage = {
 }[CommandName];
 
 export type ChildMessage =
-  | { event: 'listening'; port: number; accounts: readonly string[] }
+  | { event: 'listening'; port: number; accounts: readonly string[]; authority: string | null }
   | { event: 'failed'; message: string }
   | { event: 'message'; message: ArrivedMessage }
   | { event: 'answer'; id: number; value: Commands[CommandName]['answer'] }

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Status } from '../smpp/index.ts';
+import { zeroFiredStats } from './faults.ts';
 import { accountSchema } from './options.ts';
 import { type Receipt, type ReceiptSession, ReceiptStore } from './receipts.ts';
-import { zeroFiredStats, zeroReceiptStats } from './stats.ts';
+import { zeroReceiptStats } from './stats.ts';
 
 class FakeSession implements ReceiptSession {
   readonly unanswered = new Map<number, Receipt>();
@@ -12,7 +13,7 @@ class FakeSession implements ReceiptSession {
   #sequence = 0;
 
   deliver(receipt: Receipt): number {
-    this.delivered.push(receipt.messageId);
+    if ('message' in receipt.content) this.delivered.push(receipt.content.messageId);
     this.#sequence += 1;
     return this.#sequence;
   }
@@ -26,8 +27,10 @@ function storeOf(options: Partial<ReturnType<typeof accountSchema.parse>['receip
 }
 
 function receiptOf(messageId: string, dueUs: number, origin: ReceiptSession | null = null): Receipt {
-  return {
-    messageId,
+  const message = {
+    id: messageId,
+    receiptId: messageId,
+    serviceType: '',
     sourceTon: 5,
     sourceNpi: 0,
     sourceAddr: 'BANK',
@@ -35,8 +38,13 @@ function receiptOf(messageId: string, dueUs: number, origin: ReceiptSession | nu
     destNpi: 1,
     destAddr: '447700900123',
     submittedAtMs: 0,
-    stat: 'DELIVRD',
+    stat: 'DELIVRD' as const,
     error: '000',
+    finalUs: dueUs,
+    finalMs: 0,
+  };
+  return {
+    content: { message, messageId, stat: null, intermediate: false },
     origin,
     dueUs,
     sentUs: 0,

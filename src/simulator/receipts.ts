@@ -12,29 +12,34 @@
  *
  * Time comes in as an argument; nothing here has a timer or a socket.
  */
-import { classify } from '../smpp/index.ts';
+import { classify, type DeliverSm } from '../smpp/index.ts';
+import type { MessageStat } from './dialects.ts';
+import { DueQueue } from './due-queue.ts';
+import type { FiredStats } from './faults.ts';
 import { Fifo } from './fifo.ts';
-import type { Account, ReceiptStat } from './options.ts';
-import type { FiredStats, ReceiptStats } from './stats.ts';
+import type { Message } from './messages.ts';
+import type { Account } from './options.ts';
+import type { ReceiptStats } from './stats.ts';
 
+/** One deliver_sm to bring to the ESME: mostly a receipt, now and then a message from a handset. */
 export interface Receipt {
-  readonly messageId: string;
-  /** Of the submit_sm; the deliver_sm goes the other way. */
-  readonly sourceTon: number;
-  readonly sourceNpi: number;
-  readonly sourceAddr: string;
-  readonly destTon: number;
-  readonly destNpi: number;
-  readonly destAddr: string;
-  readonly submittedAtMs: number;
-  readonly stat: ReceiptStat;
-  readonly error: string;
+  readonly content: ReceiptContent | DeliverSm;
   /** The session that brought the message: its receipt goes back there while it can. */
   origin: ReceiptSession | null;
   dueUs: number;
   sentUs: number;
   /** deliver_sm sent so far. */
   tries: number;
+}
+
+export interface ReceiptContent {
+  readonly message: Message;
+  /** That of the message, or one that nobody was given. */
+  readonly messageId: string;
+  /** Null = the fate of the message when the receipt leaves: it may be cancelled until then. */
+  readonly stat: MessageStat | null;
+  /** An intermediate notification (SMPP 3.4 §5.2.12). */
+  readonly intermediate: boolean;
 }
 
 /** What the store needs of a session. */
@@ -54,9 +59,8 @@ export class ReceiptStore {
   readonly #sessions: ReceiptSession[] = [];
   #nextSession = 0;
   readonly #ready = new Fifo<Receipt>();
-  // One delay per queue, so that each is in the order of its due times.
-  readonly #delayed = new Fifo<Receipt>();
-  readonly #refused = new Fifo<Receipt>();
+  readonly #delayed = new DueQueue<Receipt>();
+  readonly #refused = new DueQueue<Receipt>();
   readonly #held = new Fifo<Receipt>();
   #holding = false;
   #unanswered = 0;
@@ -175,7 +179,7 @@ export class ReceiptStore {
     return count;
   }
 
-  #moveDue(queue: Fifo<Receipt>, nowUs: number): void {
+  #moveDue(queue: DueQueue<Receipt>, nowUs: number): void {
     for (let head = queue.peek(); head !== undefined && head.dueUs <= nowUs; head = queue.peek()) {
       queue.shift();
       this.#makeReady(head);

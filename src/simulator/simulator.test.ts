@@ -59,7 +59,7 @@ describe('binding', () => {
     const first = await TestingEsme.bind(simulator.port, 'bank', 'secret');
     expect(first.status).toBe(Status.ok);
     const second = await TestingEsme.bind(simulator.port, 'bank', 'secret');
-    expect(second.status).toBe(Status.bindFailed);
+    expect(second.status).toBe(Status.alreadyBound);
     await second.esme.closed;
     first.esme.close();
     await simulator.waitFor('bank', 'now.sessions', { atMost: 0 }, 2_000);
@@ -106,8 +106,8 @@ describe('the link', () => {
     const esme = await bound(simulator);
     const enquiry = esme.send(Command.enquireLink);
     await esme.pdus((pdu) => pdu.command === Command.enquireLinkResp && pdu.sequence === enquiry);
-    const querySm = esme.send(0x00000003);
-    const [nack] = await esme.pdus((pdu) => pdu.command === Command.genericNack && pdu.sequence === querySm);
+    const unknown = esme.send(0x00000abc);
+    const [nack] = await esme.pdus((pdu) => pdu.command === Command.genericNack && pdu.sequence === unknown);
     expect(nack!.status).toBe(Status.invalidCommandId);
     const unbind = esme.send(Command.unbind);
     await esme.pdus((pdu) => pdu.command === Command.unbindResp && pdu.sequence === unbind);
@@ -190,6 +190,24 @@ describe('the TPS limit', () => {
       rateMax: 7,
     });
   });
+});
+
+test.each([
+  // Cleared at the full second: two at its end and two at the next one's beginning are all within.
+  ['calendar', { atUs: [10_900_000, 11_000_000], statuses: [0, 0, 0, 0] }],
+  // Cleared each half second: of two at once, the second is over.
+  ['slot', { atUs: [10_000_000, 10_500_000], statuses: [0, Status.throttled, 0, Status.throttled] }],
+] as const)('a TPS limit counted by %s is cleared at fixed instants', async (tpsWindow, { atUs, statuses }) => {
+  let nowUs = 10_000_000;
+  const clock = { epochMs: () => 1_795_539_600_000, monotonicUs: () => nowUs };
+  const simulator = await simulate({ tps: 2, tpsWindow, receipts: { send: 'none' } }, {}, { clock });
+  const esme = await bound(simulator);
+  const received: number[] = [];
+  for (nowUs of atUs) {
+    const answers = await esme.answers(esme.submit(submitSm(), submitSm()));
+    received.push(...answers.map(({ status }) => status));
+  }
+  expect(received).toEqual(statuses);
 });
 
 describe('receipts', () => {

@@ -2,19 +2,26 @@
  * The SMSC itself: it listens, holds accounts and sessions together, keeps time, log and ledger. One process may run
  * several. Beyond the calls here nothing of it is random: what it does follows from its options and what it is sent.
  */
-import { createServer, type Server, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { decodeCorrelation, findTlv, type SubmitSm } from '../smpp/index.ts';
-import { type AccountHost, type AccountSession, SmscAccount } from './account.ts';
+import { type AccountHost, SmscAccount } from './account.ts';
+import type { AccountSession } from './arrivals.ts';
+import type { CertificateKind } from './certificates.ts';
+import type { Faults, FaultsChange } from './faults.ts';
+import { writePdu } from './fields.ts';
+import { type HandsetMessageInput, handsetMessageSchema, handsetPdus } from './handset.ts';
 import { Ledger, type LedgerRecord } from './ledger.ts';
+import { Listener } from './listener.ts';
 import { SubmitLog } from './log.ts';
 import { MessageIds } from './message-ids.ts';
 import {
-  type FaultsChange,
   parseFaultsChange,
   parseSimulatorOptions,
   type SimulatorInput,
   type SimulatorOptions,
+  SimulatorOptionsError,
 } from './options.ts';
+import { parseScript, parseScriptText, type ScriptHost, type ScriptInput, ScriptRun } from './script.ts';
 import { type EndReason, type SessionHost, SmscSession } from './smsc-session.ts';
 import { type CounterName, counterOf, type SimulatorStats } from './stats.ts';
 import { machineClock, type SmscClock } from './time.ts';
@@ -68,6 +75,7 @@ interface Waiter {
   fail(error: Error): void;
 }
 
+const alertNotification = 0x0000_0102;
 /** The longest that Node's timers reach. */
 const timerMaxMs = 2_147_483_647;
 
@@ -78,13 +86,15 @@ export class Simulator {
   readonly #hooks: SimulatorHooks;
   readonly #clock: SmscClock;
   readonly #ids: MessageIds;
-  readonly #server: Server;
+  readonly #listener: Listener;
   readonly #accounts: SmscAccount[];
   readonly #byId = new Map<string, SmscAccount>();
   readonly #sessions = new Set<SmscSession>();
   readonly #waiters = new Set<Waiter>();
   readonly #view: MessageView | null;
   readonly #sessionHost: SessionHost;
+  #script: ScriptRun | null = null;
+  #reference = 0;
   #log: SubmitLog | null = null;
   #ledger: Ledger | null = null;
   #supervision: NodeJS.Timeout | null = null;
@@ -107,15 +117,16 @@ export class Simulator {
       seed: options.seed,
       correlationTlv: options.correlationTlv,
       nextMessageId: () => this.#ids.next(),
+      messageNumber: () => this.#ids.number,
       record: (account, session, sequence, pdu, messageId, status, nowMs, nowUs) =>
         this.#record(account, session, sequence, pdu, messageId, status, nowMs, nowUs),
+      onMark: (account) => this.#script?.onReceived(account.options.systemId, this.#clock.monotonicUs()),
     };
     this.#accounts = options.accounts.map((account, index) => new SmscAccount(account, index, accountHost));
     for (const account of this.#accounts) this.#byId.set(account.options.systemId, account);
     this.accounts = options.accounts.map((account) => account.systemId);
     this.#sessionHost = this.#hostForSessions();
-    this.#server = createServer((socket) => this.#onConnection(socket));
-    this.#server.maxConnections = options.connections;
+    this.#listener = new Listener(options, this.#clock.epochMs(), (socket) => this.#onConnection(socket));
   }
 
   async open(): Promise<void> {
@@ -126,13 +137,7 @@ export class Simulator {
     if (ledger !== null) {
       this.#ledger = await Ledger.open(ledger, this.#clock.epochMs(), this.#clock.monotonicUs(), onDrain, onError);
     }
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.listen({ port, host, exclusive: true }, () => {
-        this.#server.off('error', reject);
-        resolve();
-      });
-    });
+    await this.#listener.open(host, port);
     const everyMs = Math.min(1_000, Math.max(5, Math.min(bindTimeoutMs, enquireLinkMs) / 4));
     this.#supervision = setInterval(() => {
       for (const session of this.#sessions) session.supervise(this.#clock.monotonicUs());
@@ -140,9 +145,12 @@ export class Simulator {
   }
 
   get port(): number {
-    const address = this.#server.address();
-    if (address === null || typeof address === 'string') throw new Error('the simulator is not listening');
-    return address.port;
+    return this.#listener.port;
+  }
+
+  /** The certificate (PEM) that a client must trust; null without TLS, or where key and certificate were given. */
+  get authority(): string | null {
+    return this.#listener.authority;
   }
 
   /** All counters as they stand now; a copy. */
@@ -150,6 +158,8 @@ export class Simulator {
     return {
       foreignConnections: this.#foreign,
       unknownBinds: this.#unknownBinds,
+      ...this.#listener.stats,
+      script: this.#script?.progress ?? null,
       connections: this.#sessions.size,
       accounts: this.#accounts.map((account) => account.snapshot()),
     };
@@ -159,6 +169,64 @@ export class Simulator {
   setFaults(systemId: string, change: FaultsChange): void {
     this.#account(systemId).setFaults(parseFaultsChange(change), this.#clock.monotonicUs());
     this.#afterCommand();
+  }
+
+  /** The faults of one account as they stand now; a copy. @throws UnknownAccount */
+  faultsOf(systemId: string): Faults {
+    return { ...this.#account(systemId).faults };
+  }
+
+  /** Shows connections from now on such a certificate. @throws NoCertificate without TLS, or where a key was given */
+  setCertificate(kind: CertificateKind): void {
+    this.#listener.setCertificate(kind);
+  }
+
+  /**
+   * Runs a script (as text: YAML or JSON) from now on, in place of the one before it, whose changes that were to end are ended.
+   * @throws SimulatorOptionsError when it is wrong; then nothing has changed
+   */
+  runScript(input: ScriptInput | string): void {
+    const script = typeof input === 'string' ? parseScriptText(input) : parseScript(input);
+    const run = new ScriptRun(script, this.#scriptHost());
+    this.#script?.stop();
+    this.#script = run;
+    run.start(this.#clock.monotonicUs());
+    this.#afterCommand();
+  }
+
+  /**
+   * Brings the ESME a message from a handset, in as many deliver_sm as it takes. It waits for a session as receipts do.
+   * @returns how many deliver_sm. @throws UnknownAccount, SimulatorOptionsError
+   */
+  originate(systemId: string, input: HandsetMessageInput): number {
+    const account = this.#account(systemId);
+    const parsed = handsetMessageSchema.safeParse(input);
+    if (!parsed.success) throw new SimulatorOptionsError(parsed.error.issues);
+    this.#reference = (this.#reference + 1) & 0xff;
+    const pdus = handsetPdus(parsed.data, this.#reference);
+    for (const pdu of pdus) account.originate(pdu, this.#clock.monotonicUs());
+    this.#afterCommand();
+    return pdus.length;
+  }
+
+  /**
+   * Tells every receiving session of an account that a handset is there again (alert_notification, SMPP 3.4 §4.12).
+   * @returns how many sessions. @throws UnknownAccount
+   */
+  alertNotification(systemId: string, handset: string, esme: string): number {
+    const sessions = [...this.#account(systemId).sessions].filter((session) => session.receives);
+    for (const session of sessions) session.write(writePdu(alertNotification, 0, 1, [1, 1, handset, 0, 1, esme]));
+    return sessions.length;
+  }
+
+  /**
+   * Dials an ESME and asks it to bind (SMPP 3.4 §4.1.7); the connection is then like any other.
+   * @throws a Node.js system error when it can't be reached
+   */
+  async outbind(host: string, port: number, systemId: string, password: string): Promise<void> {
+    const socket = connect({ host, port });
+    await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+    this.#onConnection(socket)?.outbind(systemId, password);
   }
 
   /** Sends the receipts that were held back and holds no more; returns how many there were. @throws UnknownAccount */
@@ -227,7 +295,7 @@ export class Simulator {
 
   async #stop(): Promise<void> {
     if (this.#supervision !== null) clearInterval(this.#supervision);
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const closed = this.#listener.close();
     for (const session of [...this.#sessions]) session.end('stopped');
     if (this.#timer !== null) clearTimeout(this.#timer);
     for (const waiter of [...this.#waiters]) waiter.fail(new Error('the simulator has stopped'));
@@ -258,13 +326,36 @@ export class Simulator {
     };
   }
 
-  #onConnection(socket: Socket): void {
+  #onConnection(socket: Socket): SmscSession | null {
     if (this.#stopped !== null || this.#failure !== null) {
       socket.destroy();
-      return;
+      return null;
     }
     this.#sessionCount += 1;
-    this.#sessions.add(new SmscSession(this.#sessionCount, socket, this.#sessionHost));
+    const session = new SmscSession(this.#sessionCount, socket, this.#sessionHost);
+    this.#sessions.add(session);
+    return session;
+  }
+
+  #scriptHost(): ScriptHost {
+    const listener = this.#listener;
+    return {
+      accounts: this.accounts,
+      faultsOf: (account) => this.faultsOf(account),
+      setFaults: (account, change) => this.setFaults(account, change),
+      get certificate() {
+        return listener.certificate;
+      },
+      setCertificate: (kind) => this.setCertificate(kind),
+      disconnect: (account) => void this.disconnect(account),
+      unbind: (account) => void this.unbind(account),
+      release: (account) => void this.release(account),
+      originate: (account, message) => void this.originate(account, message),
+      received: (account) => this.#account(account).stats.received,
+      markAt: (account, received) => {
+        this.#account(account).markAt = received;
+      },
+    };
   }
 
   #ended(session: SmscSession, reason: EndReason): void {
@@ -278,7 +369,8 @@ export class Simulator {
     if (this.#congested) {
       for (const each of this.#sessions) each.pause();
     }
-    this.#arm(Math.min(session.nextUs, session.account?.receipts.nextUs ?? Number.POSITIVE_INFINITY));
+    const scriptUs = this.#script?.nextUs ?? Number.POSITIVE_INFINITY;
+    this.#arm(Math.min(scriptUs, session.nextUs, session.account?.receipts.nextUs ?? Number.POSITIVE_INFINITY));
     this.#wakeWaiters();
   }
 
@@ -340,12 +432,13 @@ export class Simulator {
     // Answers first: a receipt that is due in the same instant comes after them.
     for (const session of this.#sessions) session.tick(nowUs);
     for (const account of this.#accounts) account.receipts.pump(nowUs);
+    this.#script?.tick(nowUs);
     this.#afterCommand();
   }
 
   /** After anything that was not a read of one session: look at everyone's next due time. */
   #afterCommand(): void {
-    let nextUs = Number.POSITIVE_INFINITY;
+    let nextUs = this.#script?.nextUs ?? Number.POSITIVE_INFINITY;
     for (const session of this.#sessions) nextUs = Math.min(nextUs, session.nextUs);
     for (const account of this.#accounts) nextUs = Math.min(nextUs, account.receipts.nextUs);
     this.#arm(nextUs);

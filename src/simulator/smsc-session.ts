@@ -15,6 +15,7 @@
 import type { Socket } from 'node:net';
 import {
   Command,
+  encodeDeliverSm,
   encodeHeader,
   FrameError,
   Framer,
@@ -22,11 +23,13 @@ import {
   nextSequence,
   RESPONSE_BIT,
   Status,
-  writeUint32,
 } from '../smpp/index.ts';
-import type { AccountSession, SmscAccount } from './account.ts';
-import { Fifo } from './fifo.ts';
-import { encodeReceipt } from './receipt-pdu.ts';
+import type { SmscAccount } from './account.ts';
+import type { AccountSession } from './arrivals.ts';
+import { DueQueue } from './due-queue.ts';
+import { writePdu, writeTlv } from './fields.ts';
+import { foreignBytes } from './foreign.ts';
+import { encodeReceipt, spoilDeliver } from './receipt-pdu.ts';
 import type { Receipt } from './receipts.ts';
 import type { SmscClock } from './time.ts';
 
@@ -42,7 +45,16 @@ export interface SessionHost {
   ended(session: SmscSession, reason: EndReason): void;
 }
 
-export type EndReason = 'unbind' | 'refused' | 'cut' | 'closed' | 'foreign' | 'no-bind' | 'silent' | 'stopped';
+export type EndReason =
+  | 'unbind'
+  | 'refused'
+  | 'cut'
+  | 'closed'
+  | 'foreign'
+  | 'no-bind'
+  | 'silent'
+  | 'hung-up'
+  | 'stopped';
 
 /** deliver_sm wait while this much is unsent; submit_sm are not read while four times as much is. */
 const backlogBytes = 1024 * 1024;
@@ -50,9 +62,12 @@ const backlogBytes = 1024 * 1024;
 const laterMax = 100_000;
 /** How long an ended connection may take to hand over its last bytes. */
 const lingerMs = 500;
-const smscSystemId = Buffer.from('tocsin-smsc\0', 'latin1');
-/** sc_interface_version = 3.4 (SMPP 3.4 §5.3.2.25). */
-const interfaceVersion = Buffer.from([0x02, 0x10, 0x00, 0x01, 0x34]);
+const smscSystemId = 'tocsin-smsc';
+const interfaceVersionTag = 0x0210;
+/** What sc_interface_version says (SMPP 3.4 §5.3.2.25); null = it is not there. */
+const interfaceVersions = { '3.3': null, '3.3-named': 0x33, '3.4': 0x34, '5.0': 0x50 } as const;
+const dataSmResp = 0x8000_0103;
+const outbind = 0x0000_000b;
 
 export class SmscSession implements AccountSession {
   readonly number: number;
@@ -71,7 +86,7 @@ export class SmscSession implements AccountSession {
   #nowMs = 0;
   #out: Buffer[] = [];
   #flushing = false;
-  readonly #later = new Fifo<{ arrivedUs: number; dueUs: number; pdu: Buffer }>();
+  readonly #later = new DueQueue<{ arrivedUs: number; dueUs: number; pdu: Buffer }>();
   #heardUs: number;
   #enquiredUs = 0;
 
@@ -114,9 +129,39 @@ export class SmscSession implements AccountSession {
 
   deliver(receipt: Receipt): number {
     const sequence = this.#takeSequence();
-    const form = this.account?.options.receipts.form ?? 'both';
-    this.write(encodeReceipt(sequence, receipt, form, this.#host.clock.epochMs()));
+    const { account } = this;
+    let pdu = this.#encode(sequence, receipt);
+    if (account !== null && account.faults.oddDeliverNext > 0) {
+      account.faults.oddDeliverNext -= 1;
+      account.stats.fired.oddDeliver += 1;
+      pdu = spoilDeliver(account.faults.oddDeliver, pdu, sequence);
+    }
+    if (account !== null && account.faults.cutMidDeliverNext > 0) {
+      account.faults.cutMidDeliverNext -= 1;
+      account.stats.fired.cutMidDeliver += 1;
+      this.write(pdu.subarray(0, Math.ceil(pdu.length / 2)));
+      // Not now: the store is about to note that it was sent here.
+      setImmediate(() => this.cut());
+      return sequence;
+    }
+    this.write(pdu);
     return sequence;
+  }
+
+  #encode(sequence: number, { content }: Receipt): Buffer {
+    const { account } = this;
+    if (!('message' in content)) return encodeDeliverSm(sequence, content);
+    if (account === null) throw new Error('a receipt for a session that is not bound');
+    const { faults, options, stats } = account;
+    if (faults.receiptDialect !== null) stats.fired.receiptDialect += 1;
+    if (faults.receiptsOnDataSm) stats.fired.receiptsOnDataSm += 1;
+    const knowsNoTlvs = faults.peerVersion.startsWith('3.3');
+    const manner = {
+      form: knowsNoTlvs ? ('text' as const) : options.receipts.form,
+      dialect: faults.receiptDialect,
+      onDataSm: faults.receiptsOnDataSm,
+    };
+    return encodeReceipt(sequence, content, manner, this.#host.clock.epochMs());
   }
 
   /** Queues a PDU; all that is queued within one turn leaves in one write. */
@@ -128,7 +173,7 @@ export class SmscSession implements AccountSession {
     setImmediate(() => this.flush());
   }
 
-  /** Writes the answer to what is being read at `dueUs`, after those that were held up before it. */
+  /** Writes the answer to what is being read at `dueUs`, after those that are due at the same time. */
   writeLater(pdu: Buffer, dueUs: number): void {
     this.#later.push({ arrivedUs: this.#nowUs, dueUs, pdu });
     if (this.#later.length >= laterMax) this.#socket.pause();
@@ -203,9 +248,20 @@ export class SmscSession implements AccountSession {
     this.end('cut');
   }
 
+  /** Ends the connection in order, after what is queued. */
+  hangUp(): void {
+    this.end('hung-up');
+  }
+
   /** Asks the peer to go (SMPP 3.4 §4.2); it ends the connection with its answer. */
   unbind(): void {
+    if (this.account !== null) this.account.stats.fired.unbind += 1;
     this.write(encodeHeader(Command.unbind, Status.ok, this.#takeSequence()));
+  }
+
+  /** Asks an ESME that was dialled to bind (SMPP 3.4 §4.1.7). */
+  outbind(systemId: string, password: string): void {
+    this.write(writePdu(outbind, Status.ok, this.#takeSequence(), [systemId, password]));
   }
 
   end(reason: EndReason): void {
@@ -254,10 +310,12 @@ export class SmscSession implements AccountSession {
         else account.submit(this, buffer, offset, length, sequence, this.#nowMs, this.#nowUs);
         return;
       case Command.deliverSmResp:
+      case dataSmResp:
         account?.receipts.answered(this, sequence, status, this.#nowUs);
         return;
       case Command.enquireLink:
-        this.#answer(command, Status.ok, sequence);
+        if (account?.faults.enquireUnanswered) account.stats.fired.enquireUnanswered += 1;
+        else this.#answer(command, Status.ok, sequence);
         return;
       case Command.enquireLinkResp:
         return;
@@ -278,8 +336,17 @@ export class SmscSession implements AccountSession {
         account?.receipts.answered(this, sequence, Status.receiverPermanent, this.#nowUs);
         return;
       default:
-        if (command < RESPONSE_BIT) this.#answer(Command.genericNack, Status.invalidCommandId, sequence);
+        if (command < RESPONSE_BIT) this.#onOperation(buffer, offset, length, command, sequence);
     }
+  }
+
+  #onOperation(buffer: Buffer, offset: number, length: number, command: number, sequence: number): void {
+    const { account } = this;
+    if (account !== null && this.#submits) {
+      const arrival = { session: this, sequence, nowMs: this.#nowMs, nowUs: this.#nowUs };
+      if (account.operations.take(arrival, buffer, offset, length, command)) return;
+    }
+    this.#answer(Command.genericNack, Status.invalidCommandId, sequence);
   }
 
   #answer(command: number, status: number, sequence: number): void {
@@ -310,12 +377,30 @@ export class SmscSession implements AccountSession {
       account.stats.fired.silent += 1;
       return;
     }
+    const { foreign, peerVersion } = account.faults;
+    if (foreign !== 'none') {
+      account.stats.fired.foreign += 1;
+      this.write(foreignBytes[foreign]);
+      this.end('hung-up');
+      return;
+    }
+    if (command === Command.bindTransceiver && peerVersion.startsWith('3.3')) {
+      account.stats.fired.peer33 += 1;
+      this.#refuse(Command.genericNack, Status.invalidCommandId, sequence);
+      return;
+    }
     const status = account.bindStatus(strings[1]!);
     if (status !== Status.ok) {
       this.#refuse(command, status, sequence);
       return;
     }
-    this.write(bindResponse(command, sequence));
+    const version = interfaceVersions[peerVersion];
+    this.write(
+      writePdu((command | RESPONSE_BIT) >>> 0, Status.ok, sequence, [
+        smscSystemId,
+        ...(version === null ? [] : [writeTlv(interfaceVersionTag, Buffer.from([version]))]),
+      ]),
+    );
     this.#state = 'bound';
     this.account = account;
     this.#submits = command !== Command.bindReceiver;
@@ -332,14 +417,6 @@ export class SmscSession implements AccountSession {
     this.#sequence = nextSequence(this.#sequence);
     return this.#sequence;
   }
-}
-
-function bindResponse(command: number, sequence: number): Buffer {
-  const pdu = Buffer.concat([Buffer.alloc(HEADER_LENGTH), smscSystemId, interfaceVersion]);
-  writeUint32(pdu, 0, pdu.length);
-  writeUint32(pdu, 4, (command | RESPONSE_BIT) >>> 0);
-  writeUint32(pdu, 12, sequence);
-  return pdu;
 }
 
 /** The first C-octet strings of a body; null when one of them does not end. */

@@ -1,3 +1,6 @@
+import type { FiredName, FiredStats } from './faults.ts';
+import type { ScriptProgress } from './script.ts';
+
 /** What an account counted since the simulator started. All numbers only grow, except those of `now`. */
 export interface AccountStats {
   systemId: string;
@@ -23,7 +26,10 @@ export interface AccountStats {
   /** Answers that were held up and have been written, and the microseconds from arrival to writing, summed. */
   heldAnswers: number;
   heldAnswersUs: number;
+  /** Messages from handsets that were put in line for the ESME. */
+  originated: number;
   receipts: ReceiptStats;
+  operations: OperationStats;
   /** How often each fault fired. */
   fired: FiredStats;
   now: {
@@ -55,17 +61,19 @@ export interface ReceiptStats {
   strayAnswers: number;
 }
 
-export interface FiredStats {
-  silent: number;
-  cut: number;
-  refuseBind: number;
-  slow: number;
-  throttleNext: number;
-  receiptsTwice: number;
-  holdReceipts: number;
-  permanent: number;
-  temporary: number;
-  failedReceipts: number;
+/** PDUs other than submit_sm that were served, whatever the answer; a submit_multi's destinations count as received. */
+export interface OperationStats {
+  submitMulti: number;
+  dataSm: number;
+  querySm: number;
+  cancelSm: number;
+  replaceSm: number;
+  broadcastSm: number;
+  queryBroadcastSm: number;
+  cancelBroadcastSm: number;
+  /** Messages that a cancel_sm stopped; messages that a replace_sm changed. */
+  cancelled: number;
+  replaced: number;
 }
 
 export interface SimulatorStats {
@@ -73,6 +81,12 @@ export interface SimulatorStats {
   foreignConnections: number;
   /** Binds with a system_id that no account has. */
   unknownBinds: number;
+  /** Connections that were shown a bad certificate. */
+  badCertificates: number;
+  /** TLS handshakes that failed, on either side's account. */
+  tlsFailures: number;
+  /** How far the running script is; null = none was started. */
+  script: ScriptProgress | null;
   /** Connections open now, bound or not. */
   connections: number;
   accounts: AccountStats[];
@@ -84,7 +98,8 @@ type NumberKeys<T> = { [K in keyof T]: T[K] extends number ? K : never }[keyof T
 export type CounterName =
   | NumberKeys<AccountStats>
   | `receipts.${keyof ReceiptStats & string}`
-  | `fired.${keyof FiredStats & string}`
+  | `operations.${keyof OperationStats & string}`
+  | `fired.${FiredName}`
   | `now.${keyof AccountStats['now'] & string}`;
 
 /** The value of one counter. @throws RangeError when there is none of that name (it may come from another process). */
@@ -109,17 +124,17 @@ export function zeroReceiptStats(): ReceiptStats {
   };
 }
 
-export function zeroFiredStats(): FiredStats {
+export function zeroOperationStats(): OperationStats {
   return {
-    silent: 0,
-    cut: 0,
-    refuseBind: 0,
-    slow: 0,
-    throttleNext: 0,
-    receiptsTwice: 0,
-    holdReceipts: 0,
-    permanent: 0,
-    temporary: 0,
-    failedReceipts: 0,
+    submitMulti: 0,
+    dataSm: 0,
+    querySm: 0,
+    cancelSm: 0,
+    replaceSm: 0,
+    broadcastSm: 0,
+    queryBroadcastSm: 0,
+    cancelBroadcastSm: 0,
+    cancelled: 0,
+    replaced: 0,
   };
 }

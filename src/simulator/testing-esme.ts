@@ -78,6 +78,11 @@ export class TestingEsme {
     return new TestingEsme(socket);
   }
 
+  /** Speaks over a connection that is there already. */
+  static over(socket: net.Socket): TestingEsme {
+    return new TestingEsme(socket);
+  }
+
   /** Connects and binds. @returns the ESME and the command_status of the bind's answer */
   static async bind(
     port: number,
@@ -95,11 +100,20 @@ export class TestingEsme {
 
   sendBind(systemId: string, password = '', command: number = Command.bindTransceiver): number {
     const sequence = this.#takeSequence();
+    this.#socket.write(TestingEsme.bindPdu(sequence, systemId, password, command));
+    return sequence;
+  }
+
+  static bindPdu(
+    sequence: number,
+    systemId: string,
+    password: string,
+    command: number = Command.bindTransceiver,
+  ): Buffer {
     const body = Buffer.from(`${systemId}\0${password}\0\0\x34\0\0\0`, 'latin1');
     const pdu = Buffer.concat([encodeHeader(command, 0, sequence), body]);
     writeUint32(pdu, 0, pdu.length);
-    this.#socket.write(pdu);
-    return sequence;
+    return pdu;
   }
 
   /** Sends one after the other in one write; returns their sequence_numbers. */
@@ -166,6 +180,12 @@ export class TestingEsme {
       const receipt = parseReceipt(pdu)!;
       return { ...received, pdu, messageId: receipt.messageId ?? '', state: receipt.state ?? -1 };
     });
+  }
+
+  /** The first `count` deliver_sm that are no receipts, decoded. */
+  async messages(count = 1): Promise<DeliverSm[]> {
+    const pdus = await this.pdus(({ command }) => command === Command.deliverSm, count);
+    return pdus.map(({ bytes }) => decodeDeliverSm(bytes, 0, bytes.length));
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { RateMeter, StrictWindow } from './window.ts';
+import { FixedWindow, RateMeter, StrictWindow } from './window.ts';
 
 /** Gaps between messages, microseconds: bursts, paces near the limit, and pauses. */
 const gaps = fc.array(
@@ -73,6 +73,35 @@ describe('the strict sliding window', () => {
 
   test('has no meaning for a rate that is not positive', () => {
     for (const tps of [0, -1, Number.NaN]) expect(() => new StrictWindow(tps, true)).toThrow(RangeError);
+  });
+});
+
+describe('a window that is cleared at fixed instants', () => {
+  const second = 1_000_000;
+
+  test('calendar: so many from one full second to the next, so twice as many around its turn', () => {
+    const window = FixedWindow.calendar(3, true);
+    const late = [0.9, 0.95, 0.99, 0.999].map((at) => window.admit(at * second));
+    const early = [1, 1.01, 1.02, 1.03].map((at) => window.admit(at * second));
+    expect([...late, ...early]).toEqual([true, true, true, false, true, true, true, false]);
+  });
+
+  test('slot: a tenth of the limit in each tenth of a second', () => {
+    const window = FixedWindow.slots(20, true);
+    const admitted = [0, 0.01, 0.02, 0.1, 0.11, 0.199, 0.2].map((at) => window.admit(at * second));
+    expect(admitted).toEqual([true, true, false, true, true, false, true]);
+  });
+
+  test('slot: a limit below ten is one message in each of its spans', () => {
+    const window = FixedWindow.slots(4, true);
+    expect([0, 0.2, 0.25, 0.4, 0.5].map((at) => window.admit(at * second))).toEqual([true, false, true, false, true]);
+  });
+
+  test('has no meaning for a rate that is not positive', () => {
+    for (const tps of [0, -1, Number.NaN]) {
+      expect(() => FixedWindow.calendar(tps, true)).toThrow(RangeError);
+      expect(() => FixedWindow.slots(tps, true)).toThrow(RangeError);
+    }
   });
 });
 

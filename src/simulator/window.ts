@@ -50,6 +50,47 @@ export class StrictWindow {
   }
 }
 
+/**
+ * A counter that is cleared at fixed instants, as cheaper SMSCs have it: at most `limit` from one clearing to the next, so
+ * up to twice as many within any stretch of that length.
+ */
+export class FixedWindow {
+  readonly limit: number;
+  readonly spanUs: number;
+  readonly #countRefused: boolean;
+  #current = -1;
+  #count = 0;
+
+  private constructor(limit: number, tps: number, countRefused: boolean) {
+    if (!(tps > 0) || tps > 1_000_000) throw new RangeError('a TPS limit lies above 0 and at or below 1,000,000');
+    this.limit = limit;
+    this.spanUs = Math.floor((limit / tps) * secondUs);
+    this.#countRefused = countRefused;
+  }
+
+  /** Cleared each second of the SMSC's clock (each n ÷ R seconds where R is no whole number). */
+  static calendar(tps: number, countRefused: boolean): FixedWindow {
+    return new FixedWindow(Math.ceil(tps), tps, countRefused);
+  }
+
+  /** Cleared ten times a second: a tenth of the limit in each slot, at least one message. */
+  static slots(tps: number, countRefused: boolean): FixedWindow {
+    return new FixedWindow(Math.max(1, Math.floor(tps / 10)), tps, countRefused);
+  }
+
+  /** Takes one message that arrived at `nowUs`; false when it exceeds the limit. */
+  admit(nowUs: number): boolean {
+    const window = Math.floor(nowUs / this.spanUs);
+    if (window !== this.#current) {
+      this.#current = window;
+      this.#count = 0;
+    }
+    const within = this.#count < this.limit;
+    if (within || this.#countRefused) this.#count += 1;
+    return within;
+  }
+}
+
 const slotsMax = 65_536;
 
 /**
