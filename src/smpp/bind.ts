@@ -314,11 +314,16 @@ export class CarrierBind<C> {
     };
   }
 
+  /** Those that make the bind up: the ones that may send, if any may. */
+  private get main(): Dialer<C> {
+    return this.sending ?? (this.dialers[0] as Dialer<C>);
+  }
+
   private onUp(mode: BindMode): void {
     const { handlers } = this.options;
     this.onChange();
-    if (mode === 'receiver') return;
-    if (this.sendingSessions === 1) handlers.onUp?.();
+    if (mode !== this.main.mode) return;
+    if (this.main.sessions.length === 1) handlers.onUp?.();
     this.announceRoom();
   }
 
@@ -328,7 +333,7 @@ export class CarrierBind<C> {
     this.lost?.push(...inFlight);
     handlers.onSessionClosed?.(reason, inFlight, detail);
     this.onChange();
-    if (!listed || mode === 'receiver' || this.up) return;
+    if (!listed || mode !== this.main.mode || this.main.sessions.length > 0) return;
     this.line.end();
     handlers.onDown?.();
   }
