@@ -192,10 +192,15 @@ describe('the bind', () => {
   ])('%o with an SMSC of version %i: optional parameters %s', async (fields, version, sent) => {
     const { port, bound } = await smsc({ version });
     const up = queue<void>();
-    const own = wire({ port, ...fields }, { onUp: () => up.push() });
+    const log = quiet();
+    const own = wire({ port, ...fields }, { onUp: () => up.push() }, log);
     await up.next();
     own.submit(encodeSubmitSm(0, message), {} as never, false);
     expect((await (await bound()).next()).endsWith('1400000107')).toBe(sent);
+    const warned = log.lines.some(([, text]) => text.includes('older than SMPP 3.4'));
+    expect(warned).toBe(
+      !sent && own.stats().bySession[0]?.peerVersion === version && !('optionalParameters' in fields),
+    );
   });
 });
 

@@ -73,8 +73,16 @@ export function connectCarrier(
       onOutbindTrouble: (error) => log.error({ bind: name, err: error }, 'can not listen for the carrier to connect'),
       onSessionClosed: (reason, inFlight, detail) =>
         log.info({ bind: name, reason, detail, unanswered: inFlight.length }, 'a session with the carrier has ended'),
-      onStats: ({ state, sessions, lastError }) =>
-        log.info({ bind: name, state, sessions, lastError }, 'the state of a bind has changed'),
+      onStats: ({ state, sessions, lastError, bySession }) => {
+        log.info({ bind: name, state, sessions, lastError }, 'the state of a bind has changed');
+        const old = bySession.find(({ omitsTlvs }) => omitsTlvs && carrier.optionalParameters === 'by-version');
+        if (state === 'up' && old !== undefined) {
+          log.warn(
+            { bind: name, peerVersion: old.peerVersion },
+            'the SMSC is older than SMPP 3.4: messages go to it without optional parameters, correlationTlv included',
+          );
+        }
+      },
     },
   });
   return {

@@ -176,6 +176,7 @@ export abstract class Link<C, P> implements Responder {
       waiting: this.waiting,
       counters: new LinkCounters().add(this.counters),
       roundTripMs: RoundTrips.percentiles([this.roundTrips]),
+      omitsTlvs: this.omitsTlvs,
       lastError: this.lastError,
     };
   }

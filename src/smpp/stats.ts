@@ -59,6 +59,8 @@ export interface LinkStats {
   counters: LinkCounters;
   /** Of the last one to two minutes; null when nothing was answered in them. */
   roundTripMs: RoundTripMs | null;
+  /** Hot requests go without their optional parameters. */
+  omitsTlvs: boolean;
   /** The last thing that went wrong, in words. */
   lastError: string | null;
 }
