@@ -294,8 +294,9 @@ describe.skipIf(!mayCapture)(`a session on the loopback interface${deaf}`, () =>
       expect([submit_sm, submit_sm_resp, PDUS.deliver_sm, PDUS.deliver_sm_resp].map(({ id }) => count(id))).toEqual(
         Array.from({ length: 4 }, () => MESSAGES),
       );
-      expect(count(PDUS.enquire_link.id)).toBeGreaterThan(0);
-      expect(count(PDUS.enquire_link_resp.id)).toBe(count(PDUS.enquire_link.id));
+      expect(count(PDUS.enquire_link_resp.id)).toBeGreaterThan(0);
+      // One may be on its way when the session ends.
+      expect(count(PDUS.enquire_link.id) - count(PDUS.enquire_link_resp.id)).toBeLessThanOrEqual(1);
       expect(count(PDUS.generic_nack.id)).toBe(0);
       expect(statuses.every((status) => Number(status) === 0)).toBe(true);
       expect(messageIds.sort()).toEqual([...ids].sort());

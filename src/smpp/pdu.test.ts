@@ -1,16 +1,11 @@
 import fc from 'fast-check';
-import smpp from 'smpp';
 import { describe, expect, it } from 'vitest';
-import { decodeCold } from './cold.ts';
-import { FieldError, PduError } from './errors.ts';
+import { FieldError, type PduError } from './errors.ts';
 import { messageOf } from './fixtures.ts';
 import {
-  decodeDeliverSm,
   decodeDeliverSmResp,
   decodeSubmitSm,
   decodeSubmitSmResp,
-  encodeDeliverSm,
-  encodeDeliverSmResp,
   encodeSubmitSm,
   encodeSubmitSmResp,
   type SubmitSm,
@@ -20,38 +15,19 @@ import {
 const octet = fc.integer({ min: 0, max: 255 });
 const sequence = fc.integer({ min: 1, max: 0x7fffffff });
 const octets = (maxLength: number) => fc.uint8Array({ maxLength }).map((value) => Buffer.from(value));
-/** The package reads strings as 7-bit ASCII, so that is what both can carry. */
-const string = (maxLength: number, last = 0x7f) =>
-  fc.array(fc.integer({ min: 1, max: last }), { maxLength }).map((units) => String.fromCharCode(...units));
+const string = (maxLength: number) =>
+  fc.array(fc.integer({ min: 1, max: 0xff }), { maxLength }).map((units) => String.fromCharCode(...units));
 const time = fc.constantFrom('', '261124120000000+', '000000010000000R', '991231235959948-');
 
-const KNOWN_TLVS: fc.Arbitrary<{ ours: Tlv; name: string; theirs: unknown }> = fc.oneof(
-  octets(40).map((value) => ({ ours: { tag: 0x0202, value }, name: 'source_subaddress', theirs: value })),
-  octets(40).map((value) => ({ ours: { tag: 0x0424, value }, name: 'message_payload', theirs: value })),
-  octets(3).map((value) => ({ ours: { tag: 0x0423, value }, name: 'network_error_code', theirs: value })),
-  octet.map((value) => ({ ours: { tag: 0x0427, value: Buffer.from([value]) }, name: 'message_state', theirs: value })),
-  fc.integer({ min: 0, max: 0xffff }).map((value) => ({
-    ours: { tag: 0x0204, value: Buffer.from([value >> 8, value & 0xff]) },
-    name: 'user_message_reference',
-    theirs: value,
-  })),
-  string(64).map((value) => ({
-    ours: { tag: 0x001e, value: Buffer.from(`${value}\0`, 'latin1') },
-    name: 'receipted_message_id',
-    theirs: value,
-  })),
-);
-const tlvSets = fc.uniqueArray(KNOWN_TLVS, { maxLength: 4, selector: (tlv) => tlv.name });
-
-const message = (tlvs: fc.Arbitrary<Tlv[]>, last = 0x7f): fc.Arbitrary<SubmitSm> =>
+const message = (tlvs: fc.Arbitrary<Tlv[]>): fc.Arbitrary<SubmitSm> =>
   fc.record({
-    serviceType: string(5, last),
+    serviceType: string(5),
     sourceTon: octet,
     sourceNpi: octet,
-    sourceAddr: string(20, last),
+    sourceAddr: string(20),
     destTon: octet,
     destNpi: octet,
-    destAddr: string(20, last),
+    destAddr: string(20),
     esmClass: octet,
     protocolId: octet,
     priorityFlag: fc.integer({ min: 0, max: 4 }),
@@ -65,31 +41,6 @@ const message = (tlvs: fc.Arbitrary<Tlv[]>, last = 0x7f): fc.Arbitrary<SubmitSm>
     tlvs,
   });
 const anyTlvs = fc.array(fc.record({ tag: fc.integer({ min: 0, max: 0xffff }), value: octets(300) }), { maxLength: 5 });
-
-function packageFields(pdu: SubmitSm): Record<string, unknown> {
-  return {
-    service_type: pdu.serviceType,
-    source_addr_ton: pdu.sourceTon,
-    source_addr_npi: pdu.sourceNpi,
-    source_addr: pdu.sourceAddr,
-    dest_addr_ton: pdu.destTon,
-    dest_addr_npi: pdu.destNpi,
-    destination_addr: pdu.destAddr,
-    esm_class: pdu.esmClass,
-    protocol_id: pdu.protocolId,
-    priority_flag: pdu.priorityFlag,
-    schedule_delivery_time: pdu.scheduleDeliveryTime,
-    validity_period: pdu.validityPeriod,
-    registered_delivery: pdu.registeredDelivery,
-    replace_if_present_flag: pdu.replaceIfPresent,
-    data_coding: pdu.dataCoding,
-    sm_default_msg_id: pdu.smDefaultMsgId,
-    short_message: pdu.shortMessage,
-  };
-}
-
-/** Fields that the package turns into something else when decoding: Dates and guessed texts. */
-const REWRITTEN = ['schedule_delivery_time', 'validity_period', 'short_message'];
 
 describe('the hot codec', () => {
   it('lays submit_sm out as SMPP 3.4 §4.4.1 says, octet by octet', () => {
@@ -139,58 +90,9 @@ describe('the hot codec', () => {
     expect(slow.toString('hex')).toBe('0000001680000004000000580000000500042800015f');
   });
 
-  it('writes submit_sm and deliver_sm as the smpp package does, octet for octet', () => {
-    fc.assert(
-      fc.property(message(fc.constant([])), tlvSets, sequence, (fields, tlvs, number) => {
-        const pdu = { ...fields, tlvs: tlvs.map((tlv) => tlv.ours) };
-        const options: Record<string, unknown> = { ...packageFields(pdu), sequence_number: number };
-        for (const tlv of tlvs) options[tlv.name] = tlv.theirs;
-        expect(encodeSubmitSm(number, pdu)).toEqual(new smpp.PDU('submit_sm', { ...options }).toBuffer());
-        expect(encodeDeliverSm(number, pdu)).toEqual(new smpp.PDU('deliver_sm', { ...options }).toBuffer());
-      }),
-      { numRuns: 500 },
-    );
-  });
-
-  it('reads what the smpp package writes, and the package reads what we write', () => {
-    fc.assert(
-      fc.property(message(fc.constant([])), tlvSets, sequence, (fields, tlvs, number) => {
-        const pdu = { ...fields, tlvs: tlvs.map((tlv) => tlv.ours) };
-        const options: Record<string, unknown> = { ...packageFields(pdu), sequence_number: number };
-        for (const tlv of tlvs) options[tlv.name] = tlv.theirs;
-        const theirs = new smpp.PDU('deliver_sm', { ...options }).toBuffer();
-        expect(decodeDeliverSm(theirs, 0, theirs.length)).toEqual(pdu);
-
-        const read = new smpp.PDU(encodeSubmitSm(number, pdu));
-        expect(read.command).toBe('submit_sm');
-        for (const [field, value] of Object.entries(packageFields(pdu))) {
-          if (!REWRITTEN.includes(field)) expect(read[field]).toEqual(value);
-        }
-        for (const tlv of tlvs) if (tlv.name !== 'message_payload') expect(read[tlv.name]).toEqual(tlv.theirs);
-      }),
-      { numRuns: 300 },
-    );
-  });
-
-  it('agrees with the smpp package on both responses in both directions', () => {
-    const status = fc.constantFrom(0, 0x08, 0x14, 0x58, 0x0412);
-    fc.assert(
-      fc.property(status, string(64), sequence, (command_status, message_id, sequence_number) => {
-        const ours = encodeSubmitSmResp(sequence_number, { status: command_status, messageId: message_id, tlvs: [] });
-        const options = { command_status, message_id, sequence_number };
-        expect(ours).toEqual(new smpp.PDU('submit_sm_resp', { ...options }).toBuffer());
-        const messageId = command_status === 0 && message_id !== '' ? message_id : null;
-        expect(decodeSubmitSmResp(ours, 0, ours.length)).toEqual({ status: command_status, messageId, tlvs: [] });
-        expect(encodeDeliverSmResp(sequence_number, { status: command_status, tlvs: [] })).toEqual(
-          new smpp.PDU('deliver_sm_resp', { command_status, sequence_number }).toBuffer(),
-        );
-      }),
-    );
-  });
-
   it('gives back what it was given, anywhere in a buffer', () => {
     fc.assert(
-      fc.property(message(anyTlvs, 0xff), sequence, fc.nat(40), (pdu, number, offset) => {
+      fc.property(message(anyTlvs), sequence, fc.nat(40), (pdu, number, offset) => {
         const encoded = encodeSubmitSm(number, pdu);
         const shifted = Buffer.concat([Buffer.alloc(offset, 0x41), encoded, Buffer.alloc(7, 0x42)]);
         expect(decodeSubmitSm(shifted, offset, encoded.length)).toEqual(pdu);
@@ -261,37 +163,5 @@ describe('the hot codec', () => {
     expect(decodeSubmitSmResp(idBesideError, 0, idBesideError.length)).toMatchObject({ status: 0x45, messageId: 'ab' });
     const brokenTlv = answer('00000017 80000004 00000000 00000001 6100 0424 00ff 01');
     expect(decodeSubmitSmResp(brokenTlv, 0, brokenTlv.length)).toEqual({ status: 0, messageId: 'a', tlvs: [] });
-  });
-
-  it('never throws anything but its own error, whatever the octets', () => {
-    const mutated = fc.tuple(message(anyTlvs), fc.array(fc.tuple(fc.nat(600), octet), { maxLength: 8 }), fc.nat(600));
-    const anyPdu = fc.oneof(
-      octets(200).map((body) => Buffer.concat([Buffer.alloc(16), body])),
-      mutated.map(([pdu, changes, cut]) => {
-        const encoded = encodeSubmitSm(1, pdu);
-        for (const [at, value] of changes) if (at < encoded.length) encoded[at] = value;
-        return encoded.subarray(0, Math.max(16, encoded.length - (cut % encoded.length)));
-      }),
-    );
-    const commandId = fc.oneof(
-      fc.constantFrom(...Object.keys(smpp.commandsById).map(Number)),
-      fc.integer({ min: 0, max: 0xffffffff }),
-    );
-    fc.assert(
-      fc.property(anyPdu, commandId, (pdu, id) => {
-        pdu.writeUInt32BE(pdu.length, 0);
-        pdu.writeUInt32BE(id, 4);
-        for (const decode of [decodeSubmitSm, decodeDeliverSm, decodeCold]) {
-          try {
-            decode(pdu, 0, pdu.length);
-          } catch (error) {
-            expect(error).toBeInstanceOf(PduError);
-          }
-        }
-        decodeSubmitSmResp(pdu, 0, pdu.length);
-        decodeDeliverSmResp(pdu, 0, pdu.length);
-      }),
-      { numRuns: 3_000 },
-    );
   });
 });

@@ -37,7 +37,7 @@ export interface FuzzResult {
 const HEADER = 16;
 const IDS = Object.values(PDUS).map(({ id }) => id);
 const NAMES = Object.keys(TLVS) as TlvName[];
-/** Every so manieth case is also read with other octets around it, and written again. */
+/** One case in so many is also read with other octets around it, and written again. */
 const DEEP_EVERY = 8;
 const FAULTS_MAX = 5;
 

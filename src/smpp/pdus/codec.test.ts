@@ -79,6 +79,31 @@ describe('what is written is read back', () => {
   });
 });
 
+describe('the types', () => {
+  it('are told apart by command, and hold the names of the standard to their values', () => {
+    const read = (pdu: Pdu): string => {
+      switch (pdu.command) {
+        case 'query_sm_resp':
+          return `${pdu.messageId} ${pdu.messageState.toFixed(0)}`;
+        case 'submit_multi':
+          return pdu.destinations.map((to) => (to.kind === 'address' ? to.addr : to.name)).join();
+        case 'unknown':
+          return pdu.commandId.toString(16);
+        default:
+          return pdu.command;
+      }
+    };
+    expect(read(pduOf('query_sm_resp', { messageId: 'a1', messageState: 2 }))).toBe('a1 2');
+    expect(read(pduOf('unbind'))).toBe('unbind');
+    // @ts-expect-error: a query_sm has no text
+    expect(() => encodePdu({ ...pduOf('query_sm', { shortMessage: '' }), messageId: 'x' })).not.toThrow();
+    // @ts-expect-error: a number, not a text
+    expect(() => tlv('user_message_reference', '7')).toThrow(FieldError);
+    const state: number | undefined = readTlv({ tlvs: [tlv('message_state', 2)] }, 'message_state');
+    expect(state).toBe(2);
+  });
+});
+
 describe('the hand-written codec', () => {
   const hot = ['submit_sm', 'deliver_sm', 'submit_sm_resp', 'deliver_sm_resp'] as const;
   test.each(hot)('of %s is that of its descriptor', (command) => {

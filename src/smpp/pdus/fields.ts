@@ -178,7 +178,7 @@ const DISTRIBUTION_LIST = 2;
 
 /** number_of_dests and as many dest_address. */
 export const destinations: Kind<readonly Destination[]> = {
-  absent: [],
+  absent: Object.freeze([]),
   size: (value) => {
     let size = 1;
     for (const to of value) size += to.kind === 'address' ? to.addr.length + 4 : to.name.length + 2;
@@ -233,7 +233,7 @@ export interface Unsuccess {
 
 /** no_unsuccess and as many unsuccess_sme. Read leniently, it ends with the last one that is complete. */
 export const unsuccesses: Kind<readonly Unsuccess[]> = {
-  absent: [],
+  absent: Object.freeze([]),
   size: (value) => value.reduce((size, { addr }) => size + addr.length + 7, 1),
   write: (out, at, _, value) => {
     out[at++] = octet('no_unsuccess', value.length);

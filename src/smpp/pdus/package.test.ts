@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import smpp from 'smpp';
 import { describe, expect, it, test } from 'vitest';
-import { type NamedTlv, namedTlv, namedTlvs, pduWith } from '../../../test/support/pdus.ts';
+import { type NamedTlv, namedTlv, namedTlvs, pduWith, refusal } from '../../../test/support/pdus.ts';
 import { decodePdu, encodePdu, pduOf } from './codec.ts';
 import type { Destination, Field, Unsuccess } from './fields.ts';
 import { PDUS, type Pdu, type PduCommand } from './table.ts';
@@ -98,6 +98,18 @@ describe('the two agree, octet for octet', () => {
         }
       }),
       { numRuns: 100 },
+    );
+  });
+
+  test.each(COMMANDS.filter((command) => PDUS[command].id >= 0x80000000))('on %s with an error', (command) => {
+    fc.assert(
+      fc.property(refusal(command), (pdu) => {
+        const theirs = new smpp.PDU(command, packageOptions(pdu, [])).toBuffer();
+        expect(encodePdu(pdu)).toEqual(theirs);
+        expect(decodePdu(theirs)).toEqual(pdu);
+        expect(new smpp.PDU(encodePdu(pdu))).toMatchObject({ command, command_status: pdu.status });
+      }),
+      { numRuns: 30 },
     );
   });
 
