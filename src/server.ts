@@ -31,6 +31,7 @@ import {
 import { type LaneName, loadPolicies, Names, type Policies } from './policy/index.ts';
 import { recordPolicies } from './policy-load.ts';
 import { DeliveryReader } from './records/index.ts';
+import { PROTOCOL, STATUS_MAX, statusName } from './smpp/index.ts';
 import { textSource } from './texts.ts';
 import { version } from './version.ts';
 
@@ -73,7 +74,7 @@ export async function databaseTarget(
 export async function startServer({ config, env, log, onSent }: ServerOptions): Promise<RunningServer> {
   keepHeapSmall();
   // A mistake in a policy stops the start before anything is opened.
-  const policies = loadPolicies(config.policies, env);
+  const policies = loadPolicies(config.policies, env, PROTOCOL);
   const shutdown = new Shutdown(log);
   try {
     return await open({ config, env, log, ...(onSent === undefined ? {} : { onSent }) }, policies, shutdown);
@@ -130,6 +131,12 @@ async function open(
     recipients,
     onTrouble: (err) => log.error({ err }, 'alerts could not be stored'),
   });
+  const metrics = createMetrics();
+  const refused = metrics.counter(
+    'tocsin_submit_refused_total',
+    'submit_sm that a carrier refused, by class and command_status (docs/command-status.md).',
+    ['bind', 'class', 'status'],
+  );
   const dispatch = await Dispatch.start({
     database,
     boss,
@@ -141,6 +148,9 @@ async function open(
     connect: (name, handlers) =>
       connectCarrier(name, policies.carriers[name] as Policies['carriers'][string], handlers, log, chance),
     log,
+    // A status that the protocol reserves may be any of four billion: they share one name.
+    onRefused: (bind, kind, status) =>
+      refused.inc({ bind, class: kind, status: status > STATUS_MAX ? 'reserved' : statusName(status) }),
     ...(onSent === undefined ? {} : { onSent }),
   });
   shutdown.add('dispatch', 40, (leftMs) => dispatch.stop(Math.min(18_000, leftMs - 3_000)));
@@ -177,7 +187,6 @@ async function open(
   });
   shutdown.add('fan-out', 30, () => fanout.stop());
   shutdown.add('intake', 20, () => intake.drain());
-  const metrics = createMetrics();
   const spoolDir = tmpdir();
   const every = (ms: number, what: string, chore: () => Promise<unknown>): NodeJS.Timeout =>
     setInterval(() => void chore().catch((err: unknown) => log.error({ err }, what)), ms);

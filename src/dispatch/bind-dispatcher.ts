@@ -13,7 +13,7 @@ import type { Clock, IdAllocator, Pool } from '../platform/index.ts';
 import type { CarrierPolicy, LaneName, LanePolicy } from '../policy/index.ts';
 import { FINAL, type FinalCode, type Journal } from '../records/index.ts';
 import type { Answer, IncomingDeliver } from '../smpp/index.ts';
-import { parseReceipt } from '../smpp/index.ts';
+import { parseReceipt, statusName } from '../smpp/index.ts';
 import { queueName } from './chunks.ts';
 import { Encoder } from './encoder.ts';
 import type { IdStock } from './extras.ts';
@@ -22,7 +22,8 @@ import { LANES_BY_URGENCY } from './lanes.ts';
 import { BindLease } from './lease.ts';
 import { ReceiptDesk } from './receipt-desk.ts';
 import type { ReceiptIndex } from './receipts.ts';
-import { Sender, type Sent, type Wire } from './sender.ts';
+import { restMs } from './retry.ts';
+import { type RefusedKind, Sender, type Sent, type Wire } from './sender.ts';
 import { returnJob, takeOver } from './takeover.ts';
 import type { DispatchExtra, HeldChunk, Item } from './types.ts';
 
@@ -72,6 +73,8 @@ export interface BindDispatcherOptions {
   connect: (handlers: WireHandlers) => CarrierWire;
   log: DispatchLog;
   onSent?: (lane: LaneName, sent: Sent) => void;
+  /** For counters and alarms. */
+  onRefused?: (kind: RefusedKind, status: number) => void;
 }
 
 interface Feed {
@@ -91,6 +94,8 @@ const PREFETCH = { min: 1, max: 12_000 };
 /** Texts in memory: more than all lanes together may hold. */
 const TEXTS_MAX = 100_000;
 const JOBS_PER_FETCH = 200;
+/** One of many refusals of a kind is logged this often. */
+const REFUSALS_LOGGED_EVERY_MS = 60_000;
 /** A bind that is down this long gives its chunks back to the others of the route. */
 const HAND_BACK_AFTER_MS = 30_000;
 
@@ -107,6 +112,13 @@ export class BindDispatcher {
   #sender: Sender | null = null;
   #holder: Holder | null = null;
   #downSince: number | null;
+  /** The carrier refused the account as a whole: nothing is fetched before this (monotonic). */
+  #restsUntil = Number.NEGATIVE_INFINITY;
+  /** Rests since a message was taken. */
+  #rests = 0;
+  #settingAside: Promise<void> | null = null;
+  /** By status: when it was last logged, and how many came since. */
+  readonly #refusals = new Map<number, { at: number; since: number }>();
   #stopping = false;
 
   constructor(options: BindDispatcherOptions) {
@@ -138,7 +150,10 @@ export class BindDispatcher {
       onTrouble: (error) => this.#trouble('receipts', error),
     });
     this.#wire = options.connect({
-      onAnswer: (sent, answer) => sent.owner.answered(sent, answer),
+      onAnswer: (sent, answer) => {
+        if (this.#rests > 0 && answer.kind === 'answered' && answer.status === 0) this.#rests = 0;
+        sent.owner.answered(sent, answer);
+      },
       onIncoming: (incoming) => this.#onIncoming(incoming),
       onRoom: () => this.#sender?.kick(),
       onUp: () => this.#onUp(),
@@ -160,6 +175,11 @@ export class BindDispatcher {
   /** Sessions bound right now. */
   get up(): boolean {
     return this.#wire.boundSessions > 0;
+  }
+
+  /** Whether it waits because the carrier refused the account as a whole. */
+  get resting(): boolean {
+    return this.#o.clock.monotonic() < this.#restsUntil;
   }
 
   get undecided(): number {
@@ -191,6 +211,8 @@ export class BindDispatcher {
     this.#stopping = true;
     clearInterval(this.#poll);
     const sender = this.#sender;
+    if (this.#settingAside !== null)
+      await Promise.race([this.#settingAside, sleep(timeoutMs, undefined, { ref: false })]);
     await sender?.drain(timeoutMs);
     if (sender !== null && sender !== undefined) await this.#giveBack(sender.stop());
     await this.#wire.close();
@@ -242,6 +264,7 @@ export class BindDispatcher {
       onTrouble: (error) => this.#trouble('claims', error),
       onRoom: (lane) => this.#fetchLane(lane),
       onTracked: (messageId) => this.#desk.landed(messageId),
+      onRefused: (kind, status) => this.#onRefused(kind, status),
       ...(this.#o.onSent === undefined ? {} : { onSent: this.#o.onSent }),
     });
     this.wake(null);
@@ -272,15 +295,57 @@ export class BindDispatcher {
     this.wake(null);
   }
 
+  #onRefused(kind: RefusedKind, status: number): void {
+    this.#o.onRefused?.(kind, status);
+    if (kind === 'bind') this.#rest(status);
+    else if (kind === 'message') this.#alarm(status);
+  }
+
+  /** Whoever else was to get the message will be refused the same way: somebody must look at text, sender or policy. */
+  #alarm(status: number): void {
+    const now = this.#o.clock.monotonic();
+    const seen = this.#refusals.get(status) ?? { at: Number.NEGATIVE_INFINITY, since: 0 };
+    seen.since++;
+    if (now - seen.at >= REFUSALS_LOGGED_EVERY_MS) {
+      const details = { bind: this.name, status: statusName(status), refused: seen.since };
+      this.#o.log.error(details, 'the carrier refuses messages for what they are, whoever they go to');
+      seen.at = now;
+      seen.since = 0;
+    }
+    this.#refusals.set(status, seen);
+  }
+
+  /** The carrier takes nothing from this account: what waits goes back to its routes, and this bind fetches nothing. */
+  #rest(status: number): void {
+    const now = this.#o.clock.monotonic();
+    if (now < this.#restsUntil) return;
+    const { restFirstMs, restMaxMs } = this.#o.carrier;
+    const forMs = restMs({ firstMs: restFirstMs, maxMs: restMaxMs }, this.#rests++);
+    this.#restsUntil = now + forMs;
+    const details = { bind: this.name, status: statusName(status), rests: this.#rests, restMs: forMs };
+    this.#o.log.error(details, 'the carrier refuses this account: the bind rests, its work goes back to its routes');
+    this.#handBack();
+  }
+
   /** The carrier is away: its chunks go back to their queues, where another bind of the route, or the sweeper, finds them. */
   #handBackIdle(): void {
+    if ((this.#sender?.heldChunks ?? 0) > 0) this.#handBack();
+  }
+
+  #handBack(): void {
     const sender = this.#sender;
-    if (sender === null || sender.heldChunks === 0 || this.#holder === null) return;
+    if (sender === null || this.#holder === null) return;
     const { fence } = this.#holder;
     this.#sender = null;
-    void this.#giveBack(sender.stop()).finally(() => {
-      if (this.#lease.fence() === fence) void this.#onWon(fence);
-    });
+    const chunks = sender.stop();
+    // What is on the wire comes to its end first: only a chunk without any goes back.
+    this.#settingAside = sender
+      .drain(this.#o.carrier.responseTimeoutMs + 1_000)
+      .then(() => this.#giveBack(chunks))
+      .finally(() => {
+        this.#settingAside = null;
+        if (this.#lease.fence() === fence) void this.#onWon(fence);
+      });
   }
 
   async #giveBack(chunks: readonly HeldChunk[]): Promise<void> {
@@ -342,7 +407,7 @@ export class BindDispatcher {
   }
 
   #fetchLane(lane: LaneName): void {
-    if (this.#stopping || this.#sender === null || this.#holder === null || !this.up) return;
+    if (this.#stopping || this.#sender === null || this.#holder === null || !this.up || this.resting) return;
     for (const feed of this.#feeds) {
       if (feed.lane !== lane || feed.dry || feed.fetching) continue;
       const room = this.#prefetch - this.#sender.buffered(lane);

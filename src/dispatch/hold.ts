@@ -256,8 +256,11 @@ async function hydrateDay(
   );
   const alertOf = new Map(alerts.map((alert) => [alert.id, alert]));
   for (const [body, value] of await texts.texts([...new Set(rows.map((row) => row.body))])) text.set(body, value);
+  // A list is a chunk of deliveries that were tried before, be it in this same attempt: some went back half sent.
   const again = new Set(
-    taken.filter(({ chunk }) => chunk.attempt > 1 || chunk.claimedTo > 0).map(({ chunk }) => chunk.id),
+    taken
+      .filter(({ chunk, deliveryIds }) => chunk.attempt > 1 || chunk.claimedTo > 0 || deliveryIds !== null)
+      .map(({ chunk }) => chunk.id),
   );
   const repeats = rows.filter((row) => again.has(row.chunk)).map((row) => row.id);
   const accepted = repeats.length > 0 ? await acceptedSegments(pool, day, repeats) : null;
@@ -286,6 +289,8 @@ async function hydrateDay(
         inFlight: 0,
         worst: 0,
         worstStatus: null,
+        returned: null,
+        tlvs: null,
       };
       if (alert?.cancelled === true) result.cancelled.push(item);
       else if (alert === undefined || row.msisdn === null || !text.has(row.body)) result.unsendable.push(item);

@@ -9,4 +9,4 @@ export { connectCarrier } from './carrier-wire.ts';
 export { createDispatchQueues, insertChunks, type NewChunk, notifyDispatch, queueName, scheduleOf } from './chunks.ts';
 export { CANCEL_CHANNEL, Dispatch, type DispatchOptions } from './dispatch.ts';
 export type { TextSource } from './hold.ts';
-export type { Sent } from './sender.ts';
+export type { RefusedKind, Sent } from './sender.ts';

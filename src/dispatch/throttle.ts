@@ -22,7 +22,9 @@ export interface ThrottleOptions {
 export class Throttle {
   readonly tps: number;
   readonly #windowMs: number;
-  readonly #burst: number;
+  /** What is refilled each second: the contract, or the share of it that is in use. */
+  #rate: number;
+  #burst: number;
   readonly #ring: Float64Array;
   #oldest = 0;
   #tokens: number;
@@ -34,6 +36,7 @@ export class Throttle {
     if (!(tps > 0) || !(guardMs >= 0)) throw new RangeError('tps must be > 0 and guardMs ≥ 0');
     this.tps = tps;
     this.#windowMs = (tps >= 1 ? 1000 : 1000 / tps) + guardMs;
+    this.#rate = tps;
     this.#burst = Math.max(1, BURST_SECONDS * tps);
     this.#ring = new Float64Array(Math.max(1, Math.floor(tps))).fill(now);
     this.#tokens = 1;
@@ -43,7 +46,7 @@ export class Throttle {
   /** The earliest time, ≥ now, at which one PDU may leave. */
   nextAt(now: number): number {
     const tokens = this.#tokensAt(now);
-    const paced = tokens >= 1 ? now : now + ((1 - tokens) * 1000) / this.tps;
+    const paced = tokens >= 1 ? now : now + ((1 - tokens) * 1000) / this.#rate;
     return Math.max(now, paced, (this.#ring[this.#oldest] as number) + this.#windowMs, this.#pausedUntil);
   }
 
@@ -64,7 +67,19 @@ export class Throttle {
     this.#pausedUntil = Math.max(this.#pausedUntil, until);
   }
 
+  /** From now on this share of the contract leaves, > 0 and ≤ 1, evenly paced as before (pace.ts). */
+  use(share: number, now: number): void {
+    if (!(share > 0 && share <= 1)) throw new RangeError('a share is > 0 and ≤ 1');
+    const rate = share * this.tps;
+    if (rate === this.#rate) return;
+    const tokens = this.#tokensAt(now);
+    this.#rate = rate;
+    this.#burst = Math.max(1, BURST_SECONDS * rate);
+    this.#tokens = Math.min(this.#burst, tokens);
+    this.#refilledAt = now;
+  }
+
   #tokensAt(now: number): number {
-    return Math.min(this.#burst, this.#tokens + (Math.max(0, now - this.#refilledAt) * this.tps) / 1000);
+    return Math.min(this.#burst, this.#tokens + (Math.max(0, now - this.#refilledAt) * this.#rate) / 1000);
   }
 }

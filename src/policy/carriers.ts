@@ -1,11 +1,20 @@
 /** carriers.yaml: one entry per carrier account (a bind), with what its contract and its SMSC allow. */
 import { z } from 'zod';
+import {
+  type CarrierFieldPolicy,
+  carrierFields,
+  type FieldMistake,
+  npi,
+  resolveCarrierFields,
+  ton,
+} from './carrier-fields.ts';
 import { ascii, duration, type EnvironmentRef, fromEnvironment, name, secretFromEnvironment } from './fields.ts';
+import type { Protocol } from './protocol.ts';
 
 /** The name of a carrier account; a bind in tables, metrics and routing. */
 export type BindName = string;
 
-export interface CarrierPolicy {
+export interface CarrierPolicy extends CarrierFieldPolicy {
   readonly host: string;
   readonly port: number;
   readonly systemId: string;
@@ -54,16 +63,6 @@ export interface CarrierPolicy {
   readonly destNpi: number;
 }
 
-/** SMPP 3.4 §5.2.5. */
-const ton = z.int().min(0).max(6);
-/** SMPP 3.4 §5.2.6. */
-const npi = z.union(
-  [0, 1, 3, 4, 6, 8, 9, 10, 14, 18].map((value) => z.literal(value)),
-  {
-    error: 'must be a numbering plan indicator of SMPP 3.4: 0, 1, 3, 4, 6, 8, 9, 10, 14 or 18',
-  },
-);
-
 export const host = z.string().regex(/^[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?$|^::1?$/);
 export const port = z.int().min(1).max(65_535);
 /** SMPP 3.4 §5.2.1: a C-octet string of at most 9 octets, its NUL included. */
@@ -108,6 +107,7 @@ export const carrier = z
     sourceNpi: npi.default(1),
     destTon: ton.default(1),
     destNpi: npi.default(1),
+    ...carrierFields,
   })
   .refine((fields) => fields.reconnectFirst <= fields.reconnectMax, {
     error: 'must not be longer than reconnectMax',
@@ -121,13 +121,15 @@ export const carriersFile = z
   .refine(({ carriers }) => Object.keys(carriers).length > 0, { error: 'names no carrier', path: ['carriers'] })
   .transform(({ carriers }) => carriers);
 
-export type CarrierMistake = (field: 'host' | 'port' | 'password', reason: string) => void;
-
-/** Fills in what comes from the environment. Each mistake names the variable, never its value. */
+/**
+ * Fills in what comes from the environment, and holds the rest against the protocol's tables. A mistake about a variable
+ * names it, never its value.
+ */
 export function resolveCarrier(
   fields: CarrierFields,
   env: Readonly<Record<string, string | undefined>>,
-  mistake: CarrierMistake,
+  protocol: Protocol,
+  mistake: FieldMistake,
 ): CarrierPolicy {
   return {
     host: resolve(
@@ -135,15 +137,15 @@ export function resolveCarrier(
       env,
       (text) => (host.safeParse(text).success ? text : null),
       'a host',
-      (reason) => mistake('host', reason),
+      (reason) => mistake(['host'], reason),
     ),
-    port: resolve(fields.port, env, parsePort, 'a port (1–65535)', (reason) => mistake('port', reason)),
+    port: resolve(fields.port, env, parsePort, 'a port (1–65535)', (reason) => mistake(['port'], reason)),
     password: resolve<string>(
       fields.password,
       env,
       parsePassword,
       `1–${PASSWORD_MAX} printable ASCII characters`,
-      (reason) => mistake('password', reason),
+      (reason) => mistake(['password'], reason),
     ),
     systemId: fields.systemId,
     systemType: fields.systemType,
@@ -171,6 +173,7 @@ export function resolveCarrier(
     sourceNpi: fields.sourceNpi,
     destTon: fields.destTon,
     destNpi: fields.destNpi,
+    ...resolveCarrierFields(fields, protocol, mistake),
   };
 }
 

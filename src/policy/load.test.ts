@@ -3,6 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
+import { PROTOCOL } from '../smpp/index.ts';
 import { policyCheck } from './check.ts';
 import { PolicyError } from './error.ts';
 import { loadPolicies } from './load.ts';
@@ -18,7 +19,7 @@ afterEach(() => {
 
 describe('the policies that come with Tocsin', () => {
   test('are good, and durations, tags and shares are what the files say', () => {
-    const { lanes, carriers, routing } = loadPolicies(DEFAULTS, ENV);
+    const { lanes, carriers, routing } = loadPolicies(DEFAULTS, ENV, PROTOCOL);
     expect(lanes.emergency).toEqual({
       priority: 1000,
       priorityFlag: 3,
@@ -38,7 +39,10 @@ describe('the policies that come with Tocsin', () => {
 
   test('take host and port of the simulated carrier from the environment', () => {
     const env = { ...ENV, TOCSIN_DEMO_A_HOST: 'smsc.example', TOCSIN_DEMO_A_PORT: '40001' };
-    expect(loadPolicies(DEFAULTS, env).carriers['demo-a']).toMatchObject({ host: 'smsc.example', port: 40001 });
+    expect(loadPolicies(DEFAULTS, env, PROTOCOL).carriers['demo-a']).toMatchObject({
+      host: 'smsc.example',
+      port: 40001,
+    });
   });
 
   test('have JSON Schemas that are up to date (node scripts/policy-schemas.ts writes them)', () => {
@@ -50,7 +54,7 @@ describe('the policies that come with Tocsin', () => {
   });
 
   test('are summed up without the password', () => {
-    const summary = policyCheck(DEFAULTS, { TOCSIN_DEMO_A_PASSWORD: 'hUnTer2' });
+    const summary = policyCheck(DEFAULTS, { TOCSIN_DEMO_A_PASSWORD: 'hUnTer2' }, PROTOCOL);
     expect(summary).toContain('demo-a at 127.0.0.1:2775, 700 TPS, 2 × window 200, routes default');
     expect(summary).not.toContain('hUnTer2');
   });
@@ -58,7 +62,9 @@ describe('the policies that come with Tocsin', () => {
 
 describe('the digest of each file', () => {
   const digests = (folder: string, env = ENV): Record<string, string> =>
-    Object.fromEntries(loadPolicies(folder, env).files.map(({ name, digest }) => [name, digest.toString('hex')]));
+    Object.fromEntries(
+      loadPolicies(folder, env, PROTOCOL).files.map(({ name, digest }) => [name, digest.toString('hex')]),
+    );
 
   test('is that of its bytes, and not of the environment', () => {
     const names = ['carriers.yaml', 'lanes.yaml', 'routing.yaml'];
@@ -171,7 +177,7 @@ function changed(file: string, from: string | RegExp, to: string): string {
 
 function mistakes(folder: string, env: Record<string, string>): PolicyError {
   try {
-    loadPolicies(folder, env);
+    loadPolicies(folder, env, PROTOCOL);
   } catch (error) {
     if (error instanceof PolicyError) return error;
     throw error;

@@ -8,6 +8,7 @@
 export * from './bind.ts';
 export * from './cold.ts';
 export * from './commands.ts';
+export * from './congestion.ts';
 export * from './correlation.ts';
 export * from './errors.ts';
 export * from './framing.ts';
@@ -15,10 +16,21 @@ export * from './incoming.ts';
 export * from './limits.ts';
 export * from './link.ts';
 export * from './pdu.ts';
+export { PROTOCOL } from './protocol.ts';
 export * from './receipt.ts';
 export * from './segment.ts';
 export * from './server-session.ts';
 export * from './session.ts';
+export * from './source-address.ts';
 export * from './status.ts';
+export { statusDocs } from './status-docs.ts';
+export * from './submit-tlvs.ts';
 export * from './text.ts';
 export * from './times.ts';
+export {
+  matchUserReference,
+  readUserReference,
+  USER_MESSAGE_REFERENCE,
+  userReferenceOf,
+  userReferenceTlv,
+} from './user-reference.ts';
