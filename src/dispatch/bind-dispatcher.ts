@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { PgBoss } from 'pg-boss';
 import type { ChainWriter } from '../audit/index.ts';
 import type { Clock, IdAllocator, Pool } from '../platform/index.ts';
-import type { CarrierPolicy, LaneName, LanePolicy } from '../policy/index.ts';
+import { alertTlvs, type CarrierPolicy, type LaneName, type LanePolicy } from '../policy/index.ts';
 import { FINAL, type FinalCode, type Journal } from '../records/index.ts';
 import type { Answer, IncomingDeliver } from '../smpp/index.ts';
 import { parseReceipt, statusName } from '../smpp/index.ts';
@@ -109,6 +109,7 @@ export class BindDispatcher {
   readonly #desk: ReceiptDesk;
   readonly #poll: NodeJS.Timeout;
   readonly #texts = new Map<number, string>();
+  readonly #withTlvs: boolean;
   #sender: Sender | null = null;
   #holder: Holder | null = null;
   #downSince: number | null;
@@ -136,6 +137,7 @@ export class BindDispatcher {
           jobSize: Math.max(1, options.carrier.tps / 4),
         })),
     );
+    this.#withTlvs = alertTlvs({ [this.name]: options.carrier }).size > 0;
     this.#prefetch = Math.max(PREFETCH.min, Math.min(PREFETCH.max, Math.ceil(options.carrier.tps)));
     this.#downSince = options.clock.monotonic();
     this.#desk = new ReceiptDesk({
@@ -444,7 +446,10 @@ export class BindDispatcher {
 
   async #load(taken: readonly Taken[], sender: Sender, holder: Holder): Promise<void> {
     // They are ours already: nobody else would read them.
-    const read = await this.#insist('load', holder)(() => hydrate(this.#o.pools.dispatch, this.#o.texts, taken));
+    const read = await this.#insist(
+      'load',
+      holder,
+    )(() => hydrate(this.#o.pools.dispatch, this.#o.texts, taken, this.#withTlvs));
     // The lease may have gone meanwhile: whoever has it takes the chunks over.
     if (read === null || this.#sender !== sender || this.#holder !== holder) return;
     for (const [body, text] of read.text) this.#keepText(body, text);

@@ -38,6 +38,9 @@ interface SenderFields {
 const MORE: Tlv = { tag: 0x0426, value: Buffer.from([1]) };
 const NO_MORE: Tlv = { tag: 0x0426, value: Buffer.from([0]) };
 
+/** Alerts' values are kept as texts. */
+const NUMBERS: ReadonlySet<TlvPolicy['type']> = new Set(['int8', 'int16', 'int32'] as const);
+
 /** SMPP 3.4 §5.2.17: bits 0 and 1 say which final outcomes are reported, bit 4 asks for intermediate notifications. */
 function registeredDelivery({ receipts, receiptsOn, intermediateReceipts }: CarrierPolicy): number {
   if (receipts === 'none') return 0;
@@ -152,7 +155,7 @@ export class Encoder {
     if (carrier.moreMessagesToSend && item.parts.length > 1) tlvs.push(item.toSend.length > 0 ? MORE : NO_MORE);
     for (const { tag, type, value, alertName } of policy) {
       const own = alertName === null ? undefined : item.tlvs?.[alertName];
-      if (own !== undefined) tlvs.push(submitTlv(tag, type, own));
+      if (own !== undefined) tlvs.push(submitTlv(tag, type, NUMBERS.has(type) ? Number(own) : own));
       else if (value !== null) tlvs.push({ tag, value });
     }
     if (carrier.correlationTlv !== null) {

@@ -53,7 +53,7 @@ export interface Item {
   /** The carrier refused the account as a whole, so this goes back unspent. */
   returned: { segment: number; status: number } | null;
   /** What the alert gave for the carriers' optional parameters, by name. */
-  tlvs: Readonly<Record<string, string | number>> | null;
+  tlvs: Readonly<Record<string, string>> | null;
 }
 
 /** What dispatch does in the journal's transaction beside the facts. */
