@@ -73,7 +73,9 @@ export class Alerts implements AlertService {
     this.#o = options;
     this.#loads = new Loads(options);
     this.#tlvs = alertTlvs(policies.carriers);
-    const submittedIsFinal = Object.values(policies.carriers).some(({ receipts }) => receipts === 'none');
+    const submittedIsFinal = Object.values(policies.carriers).some(
+      ({ receipts, receiptsOn }) => receipts === 'none' || receiptsOn === 'failure',
+    );
     this.#reader = new AlertReader({ pool, clock, names, submittedIsFinal });
   }
 

@@ -121,6 +121,9 @@ export class Dispatch {
       clock,
       ...lookups,
       lanes: policies.lanes,
+      quietBinds: Object.entries(policies.carriers)
+        .filter(([, carrier]) => carrier.receiptsOn === 'failure')
+        .map(([name]) => names.bindId(name)),
       onTrouble: trouble('sweeper'),
     });
     const dispatch = new Dispatch(options, binds, journal, sweeper);

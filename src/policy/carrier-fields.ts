@@ -105,7 +105,7 @@ const tlv = z
 const tlvs = z.array(tlv).max(TLVS_MAX);
 
 /** `+05:30`, `-03:00`, `+00:00`: whole quarters of an hour, at most twelve hours (SMPP 3.4 §7.1.1.1). */
-const OFFSET = /^([+-])(0\d|1[0-2]):(00|15|30|45)$/;
+const OFFSET = /^([+-])(?!12:[1-5])(0\d|1[0-2]):(00|15|30|45)$/;
 const flag = z.int().min(0).max(4);
 
 /** Spread into the carrier's own fields. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { PROTOCOL } from '../smpp/index.ts';
+import { alertTlvs } from './carrier-fields.ts';
 import { policyCheck } from './check.ts';
 import { PolicyError } from './error.ts';
 import { loadPolicies } from './load.ts';
@@ -60,6 +61,56 @@ describe('the policies that come with Tocsin', () => {
   });
 });
 
+test('what a carrier wants in the fields is read as it is written', () => {
+  const folder = changed(
+    'carriers.yaml',
+    'tps: 700',
+    `tps: 700
+    statuses: { ESME_RSUBMITFAIL: message, 0x0412: throttled, ESME_RINVPARLEN: temporary }
+    priorityFlags: { emergency: 4, bulk: 1 }
+    highestPriorityFlag: 4
+    utcOffset: '-03:30'
+    validityMode: relative
+    longestValidity: P2D
+    senderRules: [{ prefix: '+91', ton: 2, npi: 1, plus: true }, { form: short-code, ton: 6, npi: 0 }]
+    tlvs:
+      - { tag: 0x1401, type: string, value: '1101234567890' }
+      - { tag: source_port, type: int16, from: alert.tlvs.port, value: 5099 }
+    senders:
+      MyBank: { serviceType: CMT, tlvs: [{ tag: 0x1401, type: string, from: alert.tlvs.template }] }`,
+  );
+  const file = join(folder, 'carriers.yaml');
+  writeFileSync(file, readFileSync(file, 'utf8').replace('    validityMode: absolute\n', ''));
+  const { carriers } = loadPolicies(folder, ENV, PROTOCOL);
+  expect(carriers['demo-a']).toMatchObject({
+    statuses: new Map([
+      [0x45, 'message'],
+      [0x412, 'throttled'],
+      [0xc2, 'temporary'],
+    ]),
+    priorityFlags: { emergency: 4, bulk: 1 },
+    utcOffset: -14,
+    scheduleForm: 'relative',
+    longestValidityMs: 2 * 86_400_000,
+    senderRules: [
+      { form: null, prefix: '+91', ton: 2, npi: 1, plus: true },
+      { form: 'short-code', prefix: '', ton: 6, npi: 0, plus: false },
+    ],
+    tlvs: [
+      { tag: 0x1401, value: Buffer.from('1101234567890'), alertName: null },
+      { tag: 0x020a, value: Buffer.from('13eb', 'hex'), alertName: 'port' },
+    ],
+  });
+  expect(carriers['demo-a']?.senders.get('MyBank')).toEqual({
+    serviceType: 'CMT',
+    tlvs: [{ tag: 0x1401, type: 'string', value: null, alertName: 'template' }],
+  });
+  expect([...alertTlvs(carriers)].map(([name, uses]) => [name, uses.map(({ tag }) => tag)])).toEqual([
+    ['port', [0x020a]],
+    ['template', [0x1401]],
+  ]);
+});
+
 describe('the digest of each file', () => {
   const digests = (folder: string, env = ENV): Record<string, string> =>
     Object.fromEntries(
@@ -106,6 +157,225 @@ const MISTAKES: [file: string, from: string | RegExp, to: string, path: string, 
   ['routing.yaml', "['+']", "['+', +44]", 'routes[0].prefixes[1]', /quoted/, 'prefixes:'],
   ['routing.yaml', "['+']", '[+]', 'routes[0].prefixes[0]', /quotes/, 'prefixes:'],
   ['routing.yaml', "['+']", "['+', '0044']", 'routes[0].prefixes[1]', /'\+'/, 'prefixes:'],
+  // What a carrier wants in the fields
+  [
+    'carriers.yaml',
+    'tps: 700',
+    `tps: 700\n    statuses: { '0x0045': later }`,
+    'carriers.demo-a.statuses.0x0045',
+    /temporary/,
+    'statuses:',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    statuses: { ESME_NONE: bind }',
+    'carriers.demo-a.statuses.ESME_NONE',
+    /no command_status/,
+    'statuses:',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    `tps: 700\n    statuses: { '0x0500': bind }`,
+    'carriers.demo-a.statuses.0x0500',
+    /no command_status/,
+    'statuses:',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    statuses: { ESME_ROK: bind }',
+    'carriers.demo-a.statuses.ESME_ROK',
+    /no command_status/,
+    'statuses:',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    `tps: 700\n    statuses: { ESME_RSUBMITFAIL: bind, '0x45': address }`,
+    'carriers.demo-a.statuses.0x45',
+    /another name/,
+    'statuses:',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    priorityFlags: { bulk: 4 }',
+    'carriers.demo-a.priorityFlags.bulk',
+    /highestPriorityFlag, 3/,
+    'priorityFlags:',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    priorityFlags: { bulk: 5 }',
+    'carriers.demo-a.priorityFlags.bulk',
+    /<=4/,
+    'priorityFlags:',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    highestPriorityFlag: 5',
+    'carriers.demo-a.highestPriorityFlag',
+    /3, or 4/,
+    'highestPriorityFlag',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    `tps: 700\n    utcOffset: '+05:20'`,
+    'carriers.demo-a.utcOffset',
+    /quarters/,
+    'utcOffset',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    `tps: 700\n    utcOffset: '+12:15'`,
+    'carriers.demo-a.utcOffset',
+    /quarters/,
+    'utcOffset',
+  ],
+  ['carriers.yaml', 'tps: 700', 'tps: 700\n    utcOffset: 5', 'carriers.demo-a.utcOffset', /quotes/, 'utcOffset'],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    longestValidity: PT0S',
+    'carriers.demo-a.longestValidity',
+    /between/,
+    'longestValidity',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    senderRules: [{ form: local, ton: 1, npi: 1 }]',
+    'carriers.demo-a.senderRules[0].form',
+    /international/,
+    'senderRules',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    senderRules: [{ ton: 7, npi: 1 }]',
+    'carriers.demo-a.senderRules[0].ton',
+    /<=6/,
+    'senderRules',
+  ],
+  [
+    'carriers.yaml',
+    'receipts: all',
+    'receipts: none\n    intermediateReceipts: true',
+    'carriers.demo-a.intermediateReceipts',
+    /sends none/,
+    'intermediate',
+  ],
+  [
+    'carriers.yaml',
+    'receipts: all',
+    'receipts: none\n    receiptsOn: failure',
+    'carriers.demo-a.receiptsOn',
+    /sends none/,
+    'receiptsOn',
+  ],
+  ['carriers.yaml', 'tps: 700', 'tps: 700\n    restFirst: PT2M', 'carriers.demo-a.restFirst', /restMax/, 'restFirst'],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: 0x0700, type: int8, value: 1 }]',
+    'carriers.demo-a.tlvs[0].tag',
+    /0x1400/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: message_payload, type: string, value: a }]',
+    'carriers.demo-a.tlvs[0].tag',
+    /submit_sm may carry/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: 0x1401, type: int8, value: 256 }]',
+    'carriers.demo-a.tlvs[0].value',
+    /0..255/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: source_port, type: int8, value: 1 }]',
+    'carriers.demo-a.tlvs[0].value',
+    /2 octets/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: 0x1401, type: int9, value: 1 }]',
+    'carriers.demo-a.tlvs[0].type',
+    /int8/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: 0x1401, type: string }]',
+    'carriers.demo-a.tlvs[0]',
+    /needs a value/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: 0x1401, type: string, from: text }]',
+    'carriers.demo-a.tlvs[0].from',
+    /alert.tlvs/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: 0x1400, type: string, value: a }]',
+    'carriers.demo-a.tlvs[0].tag',
+    /correlationTlv/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: 0x1401, type: string, value: a }, { tag: 5121, type: string, value: b }]',
+    'carriers.demo-a.tlvs[1].tag',
+    /tlvs\[0\]/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    senders: { TwelveCharss: {} }',
+    'carriers.demo-a.senders.TwelveCharss',
+    /11 characters/,
+    'senders',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    `tps: 700\n    senders: { Bank: { tlvs: [{ tag: 0x1401, type: string, value: 'Ж' }] } }`,
+    'carriers.demo-a.senders.Bank.tlvs[0].value',
+    /00FF/,
+    'senders',
+  ],
+  [
+    'carriers.yaml',
+    'defaultSender: Tocsin',
+    'defaultSender: Tocsin Alerts',
+    'carriers.demo-a.defaultSender',
+    /11 characters/,
+    'defaultSender',
+  ],
   // Between fields and files
   ['lanes.yaml', 'defaultValidity: P1D', 'defaultValidity: P4D', 'lanes.bulk.defaultValidity', /longest/, 'P4D'],
   ['lanes.yaml', 'PT5M', 'PT2S', 'lanes.security.minRemaining', /shorter than defaultValidity/, 'minRemaining'],
