@@ -45,6 +45,7 @@ export function applyReceipt(
 /** Message ids in memory: bounded, oldest out first (they are found in the database then). */
 export class ReceiptIndex {
   readonly #entries = new Map<string, Match>();
+  readonly #long = new Map<number, Track>();
   readonly #max: number;
 
   constructor(max: number) {
@@ -67,7 +68,25 @@ export class ReceiptIndex {
 
   /** The id is settled: no further receipt is expected. */
   drop(bind: number, messageId: string): void {
-    this.#entries.delete(`${bind}:${messageId}`);
+    const key = `${bind}:${messageId}`;
+    const track = this.#entries.get(key)?.track;
+    this.#entries.delete(key);
+    if (track !== undefined && track.finals.size >= track.segments) this.#long.delete(track.delivery);
+  }
+
+  /**
+   * What is known of a text of several segments, whichever attempt, bind or chunk sent each: some may be accepted in one
+   * and the rest in another, and only together do their receipts make the end.
+   */
+  longText(delivery: number, make: () => Track): Track {
+    const track = this.#long.get(delivery) ?? make();
+    this.#long.delete(delivery);
+    this.#long.set(delivery, track);
+    if (this.#long.size > this.#max) {
+      const oldest = this.#long.keys().next();
+      if (oldest.done !== true) this.#long.delete(oldest.value);
+    }
+    return track;
   }
 
   get size(): number {

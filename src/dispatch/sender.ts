@@ -566,24 +566,20 @@ export class Sender {
     });
   }
 
-  #tracks = new WeakMap<Item, Track>();
   #track(sent: Sent, messageId: string): void {
     if (this.#o.carrier.receipts === 'none') return;
     const { item } = sent;
-    let track = this.#tracks.get(item);
-    if (track === undefined) {
-      track = {
-        day: item.chunk.day,
-        delivery: item.id,
-        segments: item.parts.length,
-        alert: item.alert,
-        counted: item.counted,
-        secretBody: item.secret && !item.counted ? item.body : null,
-        finals: new Map(),
-        final: null,
-      };
-      if (item.parts.length > 1) this.#tracks.set(item, track);
-    }
+    const make = (): Track => ({
+      day: item.chunk.day,
+      delivery: item.id,
+      segments: item.parts.length,
+      alert: item.alert,
+      counted: item.counted,
+      secretBody: item.secret && !item.counted ? item.body : null,
+      finals: new Map(),
+      final: null,
+    });
+    const track = item.parts.length === 1 ? make() : this.#o.receipts.longText(item.id, make);
     this.#o.receipts.add(this.#o.bind.id, messageId, { track, attempt: item.chunk.attempt, segment: sent.segment });
     this.#o.onTracked(messageId);
   }

@@ -21,6 +21,8 @@ export interface PlainSmscOptions {
   verdict?: (frame: Buffer) => Verdict;
   /** Whether what was accepted is reported as delivered, with the beginning of the text, as SMSCs do. */
   receipts?: boolean;
+  /** What stands behind the message_id in the answer to what was accepted: optional parameters, as octets. */
+  answerTlvs?: () => Buffer;
 }
 
 export interface PlainSmsc {
@@ -55,7 +57,8 @@ export async function startPlainSmsc(options: PlainSmscOptions = {}): Promise<Pl
     arrived.push({ frame, at: Date.now() });
     const accept = (): void => {
       const id = `m${++messages}`;
-      socket.write(pdu(RESPONSE + SUBMIT_SM, 0, sequenceOf(frame), cString(id)));
+      const tlvs = options.answerTlvs?.() ?? Buffer.alloc(0);
+      socket.write(pdu(RESPONSE + SUBMIT_SM, 0, sequenceOf(frame), Buffer.concat([cString(id), tlvs])));
       if (options.receipts === true) socket.write(pdu(DELIVER_SM, 0, messages, receipt(id, readSubmitSm(frame))));
     };
     const verdict = smsc.verdict(frame);
