@@ -41,10 +41,13 @@ interface Rig {
 }
 
 /** One route over the carriers, in their order; each gets these lines in carriers.yaml. */
-async function rig(carriers: Record<string, { smsc: PlainSmsc; lines?: string[] }>): Promise<Rig> {
+async function rig(
+  carriers: Record<string, { smsc: PlainSmsc; lines?: string[] }>,
+  lanes = (text: string): string => text,
+): Promise<Rig> {
   const folder = mkdtempSync(join(tmpdir(), 'tocsin-refusals-'));
   ends.push(() => rmSync(folder, { recursive: true, force: true }));
-  writeFileSync(join(folder, 'lanes.yaml'), readFileSync('policies/lanes.yaml'));
+  writeFileSync(join(folder, 'lanes.yaml'), lanes(readFileSync('policies/lanes.yaml', 'utf8')));
   const entries = Object.entries(carriers).map(([name, { smsc, lines = [] }]) => [
     `  ${name}: { host: 127.0.0.1, port: ${smsc.port}, systemId: ${name}, password: { env: PW }, window: 20,`,
     `    responseTimeout: PT2S, reconnectFirst: PT0.1S, ${['defaultSender: Tocsin', ...lines].join(', ')} }`,
@@ -227,6 +230,20 @@ describe('a bind that is refused as a whole', () => {
     expect(rows).toEqual([{ reason: 'bind-refused', status: ESME_RPROHIBITED, n: 10 }]);
   });
 });
+
+test('no news is submitted, and not unknown, where the carrier reports failures only', async () => {
+  const smsc = await smscOf({ receipts: false });
+  const noGrace = (text: string): string => text.replaceAll(/unknownGrace: .*/g, 'unknownGrace: PT0S');
+  const { planter } = await rig({ 'quiet-a': { smsc, lines: ['tps: 500', 'receiptsOn: failure'] } }, noGrace);
+  const soon = { lane: 'emergency', route: 'refusals', count: 2, validForMs: 4_000 } as const;
+  const planted = await planter.plant({ ...soon, text: 'x'.repeat(400) });
+  expect(await endsOf(planted)).toMatchObject({ states: { [FINAL.submitted]: 2 }, causes: ['swept'] });
+  expect(smsc.arrived.map(({ frame }) => readSubmitSm(frame).registeredDelivery)).toEqual(Array(6).fill(2));
+  // One segment of it was never accepted.
+  smsc.verdict = (frame) => (readSubmitSm(frame).shortMessage[6] === 2 ? 'hold' : 0);
+  const half = await planter.plant({ ...soon, count: 1, text: 'y'.repeat(400) });
+  expect((await endsOf(half)).states).not.toHaveProperty(`${FINAL.submitted}`);
+}, 30_000);
 
 test('a bind slows down while its SMSC says that it is congested, and is not throttled', async () => {
   let state = 0;
