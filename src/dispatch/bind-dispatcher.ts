@@ -451,7 +451,12 @@ export class BindDispatcher {
       holder,
     )(() => hydrate(this.#o.pools.dispatch, this.#o.texts, taken, this.#withTlvs));
     // The lease may have gone meanwhile: whoever has it takes the chunks over.
-    if (read === null || this.#sender !== sender || this.#holder !== holder) return;
+    if (read === null || this.#lease.fence() !== holder.fence) return;
+    if (this.#sender !== sender) {
+      // The bind has stopped sending under the same lease: nobody else would give them back.
+      await this.#giveBack(taken.map(({ chunk }) => chunk));
+      return;
+    }
     for (const [body, text] of read.text) this.#keepText(body, text);
     for (const { chunk, items, cancelled, unsendable } of read.chunks) {
       this.#endUnsent(chunk, cancelled, FINAL.cancelled, 'cancelled');

@@ -5,6 +5,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
 import { type PlainSmsc, type PlainSmscOptions, readSubmitSm, startPlainSmsc } from '../../test/support/plain-smsc.ts';
@@ -44,6 +45,7 @@ interface Rig {
 async function rig(
   carriers: Record<string, { smsc: PlainSmsc; lines?: string[] }>,
   lanes = (text: string): string => text,
+  readMs = 0,
 ): Promise<Rig> {
   const folder = mkdtempSync(join(tmpdir(), 'tocsin-refusals-'));
   ends.push(() => rmSync(folder, { recursive: true, force: true }));
@@ -73,7 +75,13 @@ async function rig(
     error: (details: object, message: string) => void errors.push({ details, message }),
   };
   const dispatch = await Dispatch.start({
-    ...{ database: db.database, boss, clock, policies, names, process, texts: planter.source, log },
+    ...{ database: db.database, boss, clock, policies, names, process, log },
+    texts: {
+      texts: async (bodies) => {
+        if (readMs > 0) await sleep(readMs);
+        return await planter.source.texts(bodies);
+      },
+    },
     connect: (name, handlers) =>
       connectCarrier(name, policies.carriers[name] as Policies['carriers'][string], handlers, log, Math.random),
     onRefused: (bind, kind, status) => void refused.push(`${bind} ${kind} 0x${status.toString(16)}`),
@@ -230,6 +238,38 @@ describe('a bind that is refused as a whole', () => {
     expect(rows).toEqual([{ reason: 'bind-refused', status: ESME_RPROHIBITED, n: 10 }]);
   });
 });
+
+test('however often a bind is refused in between, every message is taken once', async () => {
+  const taken: string[] = [];
+  let tries = 0;
+  const smsc = await smscOf({
+    verdict: (frame) => {
+      const { destinationAddr, shortMessage } = readSubmitSm(frame);
+      if (++tries % 17 === 0) return ESME_RPROHIBITED;
+      taken.push(`${destinationAddr} ${shortMessage[6]}`);
+      return 0;
+    },
+  });
+  const lines = ['tps: 120', 'restFirst: PT0.1S', 'restMax: PT0.1S'];
+  const { planter, refused } = await rig({ 'often-a': { smsc, lines } }, undefined, 50);
+  const options = { lane: 'emergency', route: 'refusals', chunkSize: 3, text: 'x'.repeat(400) } as const;
+  // Work comes in all the time, so that chunks are being fetched, read and claimed when the bind stops.
+  const planted: Planted[] = [];
+  for (let i = 0; i < 30; i++) {
+    planted.push(await planter.plant({ ...options, count: 3 }));
+    await sleep(60);
+  }
+  for (const each of planted) {
+    expect(await endsOf(each)).toMatchObject({ states: { [FINAL.delivered]: 3 }, attempts: 1 });
+  }
+  expect(refused.length).toBeGreaterThan(10);
+  expect(taken).toHaveLength(30 * 3 * 3);
+  expect(new Set(taken).size).toBe(taken.length);
+  const query = (text: string) => db.database.pools.reader.query<{ n: number }>(text);
+  await vi.waitFor(async () =>
+    expect(await query('SELECT count(*) AS n FROM chunk WHERE NOT settled')).toEqual([{ n: 0 }]),
+  );
+}, 60_000);
 
 test('no news is submitted, and not unknown, where the carrier reports failures only', async () => {
   const smsc = await smscOf({ receipts: false });
