@@ -16,6 +16,7 @@ export * from './incoming.ts';
 export * from './limits.ts';
 export * from './link.ts';
 export * from './pdu.ts';
+export * from './priority.ts';
 export { PROTOCOL } from './protocol.ts';
 export * from './receipt.ts';
 export * from './segment.ts';
