@@ -13,7 +13,7 @@ import type { Clock, IdAllocator, Pool } from '../platform/index.ts';
 import { alertTlvs, type CarrierPolicy, type LaneName, type LanePolicy } from '../policy/index.ts';
 import { FINAL, type FinalCode, type Journal } from '../records/index.ts';
 import type { Answer, IncomingDeliver } from '../smpp/index.ts';
-import { parseReceipt, statusName } from '../smpp/index.ts';
+import { type DeliverSm, parseReceipt, readUserReference, statusName } from '../smpp/index.ts';
 import { queueName } from './chunks.ts';
 import { Encoder } from './encoder.ts';
 import type { IdStock } from './extras.ts';
@@ -26,6 +26,7 @@ import { restMs } from './retry.ts';
 import { type RefusedKind, Sender, type Sent, type Wire } from './sender.ts';
 import { returnJob, takeOver } from './takeover.ts';
 import type { DispatchExtra, HeldChunk, Item } from './types.ts';
+import { Unanswered } from './unanswered.ts';
 
 /** What the bind's sessions call back. */
 export interface WireHandlers {
@@ -94,10 +95,19 @@ const PREFETCH = { min: 1, max: 12_000 };
 /** Texts in memory: more than all lanes together may hold. */
 const TEXTS_MAX = 100_000;
 const JOBS_PER_FETCH = 200;
+/** Submissions without an answer that are kept for receipts which repeat our reference. */
+const UNANSWERED_MAX = 50_000;
 /** One of many refusals of a kind is logged this often. */
 const REFUSALS_LOGGED_EVERY_MS = 60_000;
 /** A bind that is down this long gives its chunks back to the others of the route. */
 const HAND_BACK_AFTER_MS = 30_000;
+
+const openOf = ({ item, segment }: Sent) => ({
+  delivery: item.id,
+  attempt: item.chunk.attempt,
+  segment,
+  msisdn: item.msisdn,
+});
 
 export class BindDispatcher {
   readonly name: string;
@@ -110,6 +120,7 @@ export class BindDispatcher {
   readonly #poll: NodeJS.Timeout;
   readonly #texts = new Map<number, string>();
   readonly #withTlvs: boolean;
+  readonly #unanswered: Unanswered<Sent> | null;
   #sender: Sender | null = null;
   #holder: Holder | null = null;
   #downSince: number | null;
@@ -137,6 +148,7 @@ export class BindDispatcher {
           jobSize: Math.max(1, options.carrier.tps / 4),
         })),
     );
+    this.#unanswered = options.carrier.userMessageReference ? new Unanswered(openOf, UNANSWERED_MAX) : null;
     this.#withTlvs = alertTlvs({ [this.name]: options.carrier }).size > 0;
     this.#prefetch = Math.max(PREFETCH.min, Math.min(PREFETCH.max, Math.ceil(options.carrier.tps)));
     this.#downSince = options.clock.monotonic();
@@ -261,6 +273,7 @@ export class BindDispatcher {
       claimedTo: (chunks) => this.#insist('claims', holder)(() => heldStill(this.#o.pools.dispatch, holder, chunks)),
       encoder: new Encoder(this.#o.carrier, this.#o.lanes, (body) => this.#texts.get(body)),
       receipts: this.#o.receipts,
+      unanswered: this.#unanswered,
       nextId: () => this.#o.idStock.next(),
       mayOwn: () => this.#lease.fence() === fence,
       onTrouble: (error) => this.#trouble('claims', error),
@@ -401,7 +414,18 @@ export class BindDispatcher {
       incoming.respond(this.#o.carrier.receiptBusyStatus);
       return;
     }
+    this.#settleDoubt(incoming.pdu, receipt.messageId);
     this.#desk.take(receipt, (status) => incoming.respond(status));
+  }
+
+  /** A receipt of a message whose submit_sm_resp never came: the reference in it says which, and names its message_id. */
+  #settleDoubt({ tlvs, sourceAddr }: DeliverSm, messageId: string): void {
+    if (this.#unanswered === null || messageId === '') return;
+    const reference = readUserReference(tlvs);
+    const { receipts, bind } = this.#o;
+    if (reference === null || receipts.find(bind.id, messageId) !== undefined) return;
+    const sent = this.#unanswered.find(sourceAddr, reference);
+    if (sent !== null) receipts.add(bind.id, messageId, sent.owner.matchOf(sent));
   }
 
   #fetchAll(): void {

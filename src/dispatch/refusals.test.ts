@@ -8,7 +8,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
-import { type PlainSmsc, type PlainSmscOptions, readSubmitSm, startPlainSmsc } from '../../test/support/plain-smsc.ts';
+import {
+  type PlainSmsc,
+  type PlainSmscOptions,
+  readSubmitSm,
+  type SubmitFields,
+  startPlainSmsc,
+} from '../../test/support/plain-smsc.ts';
 import { DatabaseClock, openBoss, readDatabaseTime } from '../platform/index.ts';
 import { loadPolicies, Names, type Policies } from '../policy/index.ts';
 import { FINAL } from '../records/index.ts';
@@ -270,6 +276,54 @@ test('however often a bind is refused in between, every message is taken once', 
     expect(await query('SELECT count(*) AS n FROM chunk WHERE NOT settled')).toEqual([{ n: 0 }]),
   );
 }, 60_000);
+
+describe('a message whose answer is lost', () => {
+  // user_message_reference, as it came.
+  const echo = ({ tlvs }: SubmitFields): Buffer => {
+    const value = tlvs.get(0x0204);
+    return value === undefined ? Buffer.alloc(0) : Buffer.concat([Buffer.from([0x02, 0x04, 0, 2]), value]);
+  };
+
+  test('is not sent again where a receipt repeats our reference, and the receipt ends it', async () => {
+    const smsc = await smscOf({ verdict: () => 'mute', receiptTlvs: echo });
+    const lines = ['tps: 500', 'userMessageReference: true', 'doubtWait: PT1S'];
+    const { planter } = await rig({ 'echoing-a': { smsc, lines } });
+    const planted = await plant(planter, 3, 'x'.repeat(400));
+    expect(await endsOf(planted)).toMatchObject({ states: { [FINAL.delivered]: 3 }, attempts: 0 });
+    // Its answer is overdue after two seconds, and would be sent again a second later.
+    await vi.waitFor(
+      async () => {
+        const rows = await db.database.pools.reader.query<{ settled: boolean }>(
+          'SELECT settled FROM chunk WHERE day = $1::date AND delivery_ids && $2::bigint[]',
+          [planted.day, planted.deliveries],
+        );
+        expect(rows.length).toBeGreaterThan(0);
+        expect(rows.every(({ settled }) => settled)).toBe(true);
+      },
+      { timeout: 15_000, interval: 100 },
+    );
+    expect(smsc.arrived).toHaveLength(9);
+    const [row] = await db.database.pools.reader.query<{ n: number }>(
+      "SELECT count(*) AS n FROM unmatched_receipt u JOIN bind b ON b.id = u.bind WHERE b.name = 'echoing-a'",
+    );
+    expect(row).toEqual({ n: 0 });
+  }, 30_000);
+
+  test('is sent again, once, where nothing says which it was', async () => {
+    let first = true;
+    const smsc = await smscOf({
+      receipts: false,
+      verdict: () => {
+        if (!first) return 0;
+        first = false;
+        return 'hold';
+      },
+    });
+    const { planter } = await rig({ 'silent-a': { smsc, lines: ['tps: 500', 'receipts: none'] } });
+    expect(await endsOf(await plant(planter, 1))).toMatchObject({ states: { [FINAL.submitted]: 1 }, attempts: 2 });
+    expect(smsc.arrived).toHaveLength(2);
+  });
+});
 
 test('no news is submitted, and not unknown, where the carrier reports failures only', async () => {
   const smsc = await smscOf({ receipts: false });

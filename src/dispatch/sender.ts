@@ -25,10 +25,11 @@ import type { Encoder } from './encoder.ts';
 import type { Holder } from './hold.ts';
 import { charge, LANES_BY_URGENCY, type LaneSchedule, newSchedule, nextLane } from './lanes.ts';
 import { afterCongestion, afterThrottled, FULL_PACE, type Pace, shareAt } from './pace.ts';
-import type { ReceiptIndex, Track } from './receipts.ts';
+import type { Match, ReceiptIndex, Track } from './receipts.ts';
 import { nextRetryAt, type RetryPace } from './retry.ts';
 import { Throttle } from './throttle.ts';
 import type { DispatchExtra, HeldChunk, Item } from './types.ts';
+import type { Unanswered } from './unanswered.ts';
 
 /** What a sender needs of the bind's sessions. */
 export interface Wire {
@@ -46,6 +47,8 @@ export interface Sent {
   item: Item;
   segment: number;
   at: number;
+  /** What is known of the delivery's receipts, once something is. */
+  track?: Track;
 }
 
 export interface SenderOptions {
@@ -61,6 +64,8 @@ export interface SenderOptions {
   claimedTo: (chunks: readonly number[]) => Promise<ReadonlyMap<number, number> | null>;
   encoder: Encoder;
   receipts: ReceiptIndex;
+  /** Where what was sent stands until it is answered; null where the carrier repeats no reference of ours. */
+  unanswered: Unanswered<Sent> | null;
   /** The next id for a release or a retry chunk; ids are taken ahead so that this never waits. */
   nextId: () => number;
   /** May this process send on the bind at this instant? (lease) */
@@ -209,6 +214,7 @@ export class Sender {
       this.#note(item, 3, null);
       this.#journalSubmission(sent, OUTCOME.unanswered, null, null, null);
     } else {
+      this.#o.unanswered?.delete(sent);
       const kind = classify(answer.status, this.#o.carrier.statuses);
       this.#hearCongestion(answer.tlvs);
       // Before this sender is stopped, which gives back whatever waits: this one comes back by itself, below.
@@ -320,6 +326,7 @@ export class Sender {
         item.toSend.unshift(segment);
         return;
       }
+      this.#o.unanswered?.add(sent);
       charge(this.#schedule, lane, ready);
       this.#o.onSent?.(lane, sent);
       if (item.toSend.length === 0) this.#dropHead(lane, item);
@@ -446,8 +453,11 @@ export class Sender {
         return;
       }
       case 3:
+        // A receipt that comes meanwhile ends the delivery, and then nothing is sent again.
         if (policy.inDoubt === 'resend' && !item.chunk.possibleDuplicate)
-          this.#again(item, item.chunk.attempt + 1, now, true);
+          this.#again(item, item.chunk.attempt + 1, now + this.#o.carrier.doubtWaitMs, true);
+        // Where one may still come, it stays open until its grace is over.
+        else if (this.#o.carrier.doubtWaitMs > 0) this.#settled(item, {});
         else this.#final(item, FINAL.unknown, 'in-doubt');
         return;
       default:
@@ -568,7 +578,13 @@ export class Sender {
 
   #track(sent: Sent, messageId: string): void {
     if (this.#o.carrier.receipts === 'none') return;
-    const { item } = sent;
+    this.#o.receipts.add(this.#o.bind.id, messageId, this.matchOf(sent));
+    this.#o.onTracked(messageId);
+  }
+
+  /** What a receipt of this submit_sm belongs to. */
+  matchOf(sent: Sent): Match {
+    const { item, segment } = sent;
     const make = (): Track => ({
       day: item.chunk.day,
       delivery: item.id,
@@ -579,9 +595,8 @@ export class Sender {
       finals: new Map(),
       final: null,
     });
-    const track = item.parts.length === 1 ? make() : this.#o.receipts.longText(item.id, make);
-    this.#o.receipts.add(this.#o.bind.id, messageId, { track, attempt: item.chunk.attempt, segment: sent.segment });
-    this.#o.onTracked(messageId);
+    sent.track ??= item.parts.length === 1 ? make() : this.#o.receipts.longText(item.id, make);
+    return { track: sent.track, attempt: item.chunk.attempt, segment };
   }
 
   #putBack(item: Item): void {

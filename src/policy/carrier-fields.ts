@@ -46,6 +46,8 @@ export interface CarrierFieldPolicy {
   readonly senders: ReadonlyMap<string, SenderPolicy>;
   readonly moreMessagesToSend: boolean;
   readonly userMessageReference: boolean;
+  /** How long a message without an answer waits for a receipt that repeats the reference, before the lane's rule for doubt. */
+  readonly doubtWaitMs: number;
 }
 
 export interface SenderRulePolicy {
@@ -174,6 +176,9 @@ export const carrierFields = {
     .describe('What differs for a sender, by the sender as alerts name it.'),
   moreMessagesToSend: z.boolean().default(false).describe('Says between segments that more follow (0x0426).'),
   userMessageReference: z.boolean().default(false).describe('Sends 0x0204, for a carrier that repeats it in receipts.'),
+  doubtWait: duration(0, 600_000)
+    .prefault('PT0S')
+    .describe('With userMessageReference: wait for a receipt of a message without an answer before it is sent again.'),
 };
 
 type Fields = z.output<z.ZodObject<typeof carrierFields>>;
@@ -205,6 +210,9 @@ export function resolveCarrierFields(
   if (fields.receipts === 'none' && (fields.receiptsOn === 'failure' || fields.intermediateReceipts)) {
     const field = fields.receiptsOn === 'failure' ? 'receiptsOn' : 'intermediateReceipts';
     mistake([field], 'asks for receipts of a carrier that sends none (receipts: none)');
+  }
+  if (fields.doubtWait > 0 && (!fields.userMessageReference || fields.receipts === 'none')) {
+    mistake(['doubtWait'], 'waits for receipts that repeat our reference: it needs userMessageReference and receipts');
   }
   const reserved = new Map<number, string>();
   if (fields.correlationTlv !== undefined) reserved.set(fields.correlationTlv, 'correlationTlv');
@@ -238,6 +246,7 @@ export function resolveCarrierFields(
     ),
     moreMessagesToSend: fields.moreMessagesToSend,
     userMessageReference: fields.userMessageReference,
+    doubtWaitMs: fields.doubtWait,
   };
 }
 
