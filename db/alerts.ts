@@ -52,6 +52,18 @@ export const alertRecipient = tocsin.table(
   (table) => [primaryKey({ columns: [table.day, table.alert, table.recipient] })],
 );
 
+export const alertTlv = tocsin.table(
+  'alert_tlv',
+  {
+    day: date({ mode: 'string' }).notNull(),
+    alert: uuid().notNull(),
+    name: text().notNull(),
+    value: text().notNull(),
+    entry: bigint({ mode: 'number' }).notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.day, table.alert, table.name] })],
+);
+
 export const alertCancel = tocsin.table(
   'alert_cancel',
   {

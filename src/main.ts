@@ -14,6 +14,7 @@ import {
 } from './platform/index.ts';
 import { PolicyError, policyCheck } from './policy/index.ts';
 import type { SimulateOptions } from './simulate.ts';
+import { PROTOCOL } from './smpp/index.ts';
 import { version } from './version.ts';
 
 /** Imports a command's rooms only when it runs, so that `--help` and `policy check` are quick. */
@@ -96,7 +97,9 @@ policy
   .command('check')
   .description('read the policies and say what they are, or what is wrong')
   .action(() => {
-    console.log(policyCheck(readConfig({ ...process.env, DATABASE_URL: '', NODE_ENV: '' }).policies, process.env));
+    console.log(
+      policyCheck(readConfig({ ...process.env, DATABASE_URL: '', NODE_ENV: '' }).policies, process.env, PROTOCOL),
+    );
   });
 
 const keys = program.command('keys').description('API keys');

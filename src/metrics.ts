@@ -48,8 +48,25 @@ export class Traffic {
   }
 }
 
+/** submit_sm that carriers refused, by what follows from it. */
+export class Refusals {
+  readonly #counts = new Map<string, { labels: Record<string, string>; count: number }>();
+
+  add(bind: string, kind: string, status: string): void {
+    const key = `${bind} ${kind} ${status}`;
+    const known = this.#counts.get(key);
+    if (known === undefined) this.#counts.set(key, { labels: { bind, class: kind, status }, count: 1 });
+    else known.count++;
+  }
+
+  *read(): Iterable<Sample> {
+    for (const { labels, count } of this.#counts.values()) yield [labels, count];
+  }
+}
+
 export interface Observed {
   traffic: Traffic;
+  refusals: Refusals;
   dispatch: Dispatch;
   intake: Intake;
   fanout: Fanout;
@@ -110,8 +127,13 @@ const OUTCOMES: Readonly<Record<keyof SubmissionCounts, string>> = {
   unanswered: 'unanswered',
 };
 
-function bindMetrics(metrics: Metrics, { dispatch, policies }: Observed): void {
+function bindMetrics(metrics: Metrics, { dispatch, policies, refusals }: Observed): void {
   const { counter, gauge, histogram } = metrics;
+  counter(
+    'tocsin_submit_refused_total',
+    'submit_sm that a carrier refused, by class and command_status (docs/command-status.md)',
+    () => refusals.read(),
+  );
   const binds = <V>(read: (bind: BindDispatcher) => V): Sample<V>[] =>
     dispatch.binds.map((bind) => [{ bind: bind.name }, read(bind)]);
   const contract = ({ name }: BindDispatcher) => policies.carriers[name] as Policies['carriers'][string];

@@ -9,6 +9,7 @@ import { FACT_TABLES } from './facts.ts';
 import { DatabaseClock, readDatabaseTime } from './platform/index.ts';
 import { loadPolicies } from './policy/index.ts';
 import { recordPolicies } from './policy-load.ts';
+import { PROTOCOL } from './smpp/index.ts';
 
 let db: TestDatabase;
 let clock: DatabaseClock;
@@ -27,7 +28,7 @@ afterAll(async () => {
 
 /** A process that starts with what the folder holds. */
 async function start(process: number): Promise<void> {
-  const policies = loadPolicies(folder, { TOCSIN_DEMO_A_PASSWORD: 'x' });
+  const policies = loadPolicies(folder, { TOCSIN_DEMO_A_PASSWORD: 'x' }, PROTOCOL);
   const writer = await ChainWriter.open(db.database.pools.control, clock, process, 'acts');
   await recordPolicies({ writer, clock, process, policies });
 }

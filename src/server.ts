@@ -8,7 +8,7 @@ import { ChainWriter } from './audit/index.ts';
 import { Backlog, connectCarrier, Dispatch, type MeteredWire, meterCarriers, type Sent } from './dispatch/index.ts';
 import { EmergencyGate, Fanout } from './fanout/index.ts';
 import { createApp, startServer as startHttp, sweepSpool } from './http/index.ts';
-import { registerMetrics, Traffic } from './metrics.ts';
+import { Refusals, registerMetrics, Traffic } from './metrics.ts';
 import {
   addDays,
   type Config,
@@ -32,6 +32,7 @@ import {
 import { type LaneName, loadPolicies, Names, type Policies } from './policy/index.ts';
 import { recordPolicies } from './policy-load.ts';
 import { DeliveryReader } from './records/index.ts';
+import { PROTOCOL, STATUS_MAX, statusName } from './smpp/index.ts';
 import { textSource } from './texts.ts';
 import { version } from './version.ts';
 
@@ -74,7 +75,7 @@ export async function databaseTarget(
 export async function startServer({ config, env, log, onSent }: ServerOptions): Promise<RunningServer> {
   keepHeapSmall();
   // A mistake in a policy stops the start before anything is opened.
-  const policies = loadPolicies(config.policies, env);
+  const policies = loadPolicies(config.policies, env, PROTOCOL);
   const shutdown = new Shutdown(log);
   try {
     return await open({ config, env, log, ...(onSent === undefined ? {} : { onSent }) }, policies, shutdown);
@@ -133,6 +134,7 @@ async function open(
     onTrouble: (err) => log.error({ err }, 'alerts could not be stored'),
   });
   const wires = new Map<string, MeteredWire>();
+  const refusals = new Refusals();
   const dispatch = await Dispatch.start({
     database,
     boss,
@@ -148,6 +150,8 @@ async function open(
       return wire;
     },
     log,
+    // A status that the protocol reserves may be any of four billion: they share one name.
+    onRefused: (bind, kind, status) => refusals.add(bind, kind, status > STATUS_MAX ? 'reserved' : statusName(status)),
     ...(onSent === undefined ? {} : { onSent }),
   });
   shutdown.add('dispatch', 40, (leftMs) => dispatch.stop(Math.min(18_000, leftMs - 3_000)));
@@ -186,7 +190,7 @@ async function open(
   shutdown.add('fan-out', 30, () => fanout.stop());
   shutdown.add('intake', 20, () => intake.drain());
   const metrics = createMetrics();
-  registerMetrics(metrics, { traffic, dispatch, intake, fanout, backlog, pools, policies, clock });
+  registerMetrics(metrics, { traffic, refusals, dispatch, intake, fanout, backlog, pools, policies, clock });
   meterCarriers(metrics, wires);
   const spoolDir = tmpdir();
   const every = (ms: number, what: string, chore: () => Promise<unknown>): NodeJS.Timeout =>

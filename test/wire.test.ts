@@ -29,6 +29,24 @@ const ACCOUNTS = {
     },
   },
   later: { prefix: '+33', policy: { scheduleMode: 'carrier' } },
+  // Delhi's time, an entity and a template for each text, and this carrier's own levels of priority.
+  delhi: {
+    prefix: '+91',
+    policy: {
+      utcOffset: '+05:30',
+      longestValidity: 'PT10M',
+      priorityFlags: { transaction: 3 },
+      senderRules: [{ form: 'alphanumeric', ton: 5, npi: 9 }],
+      intermediateReceipts: true,
+      moreMessagesToSend: true,
+      tlvs: [
+        { tag: 0x1401, type: 'string', value: '1101234567890123456' },
+        { tag: 0x1402, type: 'cstring', from: 'alert.tlvs.template' },
+        { tag: 'source_port', type: 'int16', from: 'alert.tlvs.port' },
+      ],
+      senders: { Gazette: { tlvs: [{ tag: 0x1401, type: 'string', value: '1109' }] } },
+    },
+  },
   'later-relative': { prefix: '+61', policy: { scheduleMode: 'carrier', validityMode: 'relative' } },
 } as const;
 
@@ -307,6 +325,61 @@ test('service_type, and types and plans of numbers, are those of the account', a
   });
 });
 
+describe('a carrier that wants more in each submit_sm', () => {
+  const entity = hex('1101234567890123456');
+  const tlvsOf = ({ tlvs }: SubmitFields): string[] =>
+    [...tlvs].filter(([tag]) => tag !== 0x1400).map(([tag, value]) => `${tag.toString(16)} ${value.toString('hex')}`);
+
+  test("gets its own parameters and the alert's on every segment, and times in its own hours, none too long", async () => {
+    const msisdn = number('+91');
+    const before = Date.now();
+    await post({
+      ...{ msisdn, text: 'a'.repeat(400), validFor: 'PT3H' },
+      tlvs: { template: '1107161234567890123', port: 5_099 },
+    });
+    const arrived = await smsc.submitsTo(msisdn, 3);
+    for (const [i, { frame, at }] of arrived.entries()) {
+      const pdu = readSubmitSm(frame);
+      expect(tlvsOf(pdu)).toEqual([
+        `426 ${i < 2 ? '01' : '00'}`,
+        `1401 ${entity}`,
+        `1402 ${hex('1107161234567890123')}00`,
+        '20a 13eb',
+      ]);
+      expect(pdu).toMatchObject({ priorityFlag: 3, registeredDelivery: 0x11, sourceAddrTon: 5, sourceAddrNpi: 9 });
+      expect(pdu.validityPeriod).toMatch(/^\d{12}022\+$/);
+      // Ten minutes at most, from when it left; five and a half hours ahead of UTC.
+      const end = instant(`${pdu.validityPeriod.slice(0, 13)}00+`) - 5.5 * 3_600_000;
+      expect(end).toBeLessThanOrEqual(at + 10 * MINUTE);
+      expect(end).toBeGreaterThan(before + 9 * MINUTE);
+    }
+  });
+
+  test("gets a sender's in place of its own, and nothing of the alert's where the alert gives none", async () => {
+    const msisdn = number('+91');
+    await post({ msisdn, text: 'Hello', sender: 'Gazette' });
+    const [pdu] = await submitsTo(msisdn, 1);
+    expect(pdu && tlvsOf(pdu)).toEqual([`1401 ${hex('1109')}`]);
+  });
+
+  test.each([
+    [{ entity: 'x' }, 'tlv-unknown', 'tlvs.entity'],
+    [{ 'not a name': 'x' }, 'tlv-unknown', 'tlvs.?'],
+    [{ port: 70_000 }, 'tlv-value', 'tlvs.port'],
+    [{ port: 'http' }, 'tlv-value', 'tlvs.port'],
+    [{ template: 'Ж' }, 'tlv-value', 'tlvs.template'],
+  ])('%j is refused as %s before any octet leaves, and the answer names %s', async (tlvs, code, field) => {
+    const msisdn = number('+91');
+    const response = await send({ msisdn, text: 'Hello', tlvs });
+    expect(response.status).toBe(422);
+    expect(response.headers.get('content-type')).toBe('application/problem+json');
+    const problem = (await response.json()) as { type: string; errors: { field: string; rule: string }[] };
+    expect(problem.type).toBe(`/problems/${code}`);
+    expect(problem.errors).toMatchObject([{ field, rule: code }]);
+    expect(smsc.arrived.some(({ frame }) => readSubmitSm(frame).destinationAddr === msisdn.slice(1))).toBe(false);
+  });
+});
+
 describe('an alert for later', () => {
   test('is held here, and then says nothing of it to the carrier', async () => {
     const msisdn = number();
@@ -379,19 +452,19 @@ interface Posted {
   notBefore?: string;
   expiresAt?: string;
   validFor?: string;
+  tlvs?: object;
 }
 
-async function post({
-  lane = 'transaction',
-  msisdn,
-  text,
-  ...rest
-}: Posted): Promise<{ id: string; expiresAt: string }> {
-  const response = await fetch(`${server.url}/v1/alerts`, {
+function send({ lane = 'transaction', msisdn, text, ...rest }: Posted): Promise<Response> {
+  return fetch(`${server.url}/v1/alerts`, {
     method: 'POST',
     headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
     body: JSON.stringify({ lane, content: { text }, target: { recipients: [{ msisdn }] }, ...rest }),
   });
+}
+
+async function post(alert: Posted): Promise<{ id: string; expiresAt: string }> {
+  const response = await send(alert);
   expect(response.status).toBe(202);
   return (await response.json()) as { id: string; expiresAt: string };
 }
@@ -417,12 +490,19 @@ async function deliveryOf(alert: string): Promise<string> {
   return (row?.id ?? -1).toString(16).padStart(16, '0');
 }
 
-const TEMPLATES = { '+1': '+1201555', '+44': '+44770090', '+49': '+493023125', '+33': '+3319900', '+61': '+6149157' };
+const TEMPLATES = {
+  '+1': '+1201555',
+  '+44': '+44770090',
+  '+49': '+493023125',
+  '+33': '+3319900',
+  '+61': '+6149157',
+  '+91': '+9199900',
+};
 let numbers = 100;
 
 /** A number that no other test has, of those kept for fiction. */
 function number(of: keyof typeof TEMPLATES = '+1'): string {
-  const lengths = { '+1': 4, '+44': 4, '+49': 3, '+33': 4, '+61': 4 };
+  const lengths = { '+1': 4, '+44': 4, '+49': 3, '+33': 4, '+61': 4, '+91': 5 };
   return TEMPLATES[of] + String(numbers++).padStart(lengths[of], '0');
 }
 

@@ -16,7 +16,7 @@ import { type LaneName, type Names, type Policies, routeOf } from '../policy/ind
 import { type DeliveryRow, delivery } from '../records/index.ts';
 import { type Fingerprint, type KnownKey, readKeys, takeKeys } from './idempotency.ts';
 import type { CheckedRequest } from './rules.ts';
-import { type AlertRow, alert, alertRecipient, alertText } from './tables.ts';
+import { type AlertRow, alert, alertRecipient, alertText, alertTlv } from './tables.ts';
 import type { TargetRecipient } from './types.ts';
 
 export interface GroupTools {
@@ -220,11 +220,15 @@ async function insertAlerts(
         reference,
       })),
     );
+  const tlvs = fresh.flatMap(({ day, id, checked }) =>
+    Object.entries(checked.request.tlvs ?? {}).map(([name, value]) => ({ day, alert: id, name, value: String(value) })),
+  );
   const error = { onConflict: 'error' } as const;
   return [
     ...(await insertFacts(tx, alert, alerts, entry, error)).parts,
     ...(await insertFacts(tx, alertText, texts, entry, error)).parts,
     ...(await insertFacts(tx, alertRecipient, named, entry, error)).parts,
+    ...(await insertFacts(tx, alertTlv, tlvs, entry, error)).parts,
   ];
 }
 

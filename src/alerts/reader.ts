@@ -55,7 +55,7 @@ export class AlertReader {
   readonly #pool: Pool;
   readonly #clock: Clock;
   readonly #names: Names;
-  /** A carrier without receipts is in use: there `submitted` is a final state. */
+  /** A carrier without receipts, or with those of failures only, is in use: there `submitted` is a final state. */
   readonly #submittedIsFinal: boolean;
 
   constructor(tools: { pool: Pool; clock: Clock; names: Names; submittedIsFinal: boolean }) {

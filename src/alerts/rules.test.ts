@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import type { LanePolicy } from '../policy/index.ts';
 import { predictSubmitAt } from './predict.ts';
-import { checkRequest, NOT_BEFORE_MAX_MS } from './rules.ts';
+import { checkRequest, checkTlvs, NOT_BEFORE_MAX_MS } from './rules.ts';
 import type { AlertRequest } from './types.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 12);
@@ -165,5 +165,40 @@ describe('the predicted end of an alert', () => {
         expect(predictSubmitAt(NOW, null, [load(tps, ahead + more, segments)])).toBeGreaterThanOrEqual(base);
       }),
     );
+  });
+});
+
+describe('values for optional parameters', () => {
+  const known = new Map([
+    [
+      'template',
+      [
+        { tag: 0x1401, type: 'string' as const },
+        { tag: 0x1402, type: 'cstring' as const },
+      ],
+    ],
+    ['port', [{ tag: 0x020a, type: 'int16' as const }]],
+    ['digest', [{ tag: 0x1403, type: 'hex' as const }]],
+  ]);
+
+  it.each([
+    [{ entity: 'x' }, 'tlv-unknown', 'tlvs.entity'],
+    [{ constructor: 'x' }, 'tlv-unknown', 'tlvs.constructor'],
+    [{ template: 7 }, 'tlv-value', 'tlvs.template'],
+    [{ template: 'Ж' }, 'tlv-value', 'tlvs.template'],
+    // It fits the first carrier's, and is too long with the NUL of the second.
+    [{ template: 'x'.repeat(1_024) }, 'tlv-value', 'tlvs.template'],
+    [{ port: 65_536 }, 'tlv-value', 'tlvs.port'],
+    [{ port: '99' }, 'tlv-value', 'tlvs.port'],
+    [{ template: 'ok', digest: 'abc' }, 'tlv-value', 'tlvs.digest'],
+  ])('%j is refused as %s at %s, without being repeated', (tlvs, code, field) => {
+    const problem = checkTlvs(tlvs, known);
+    expect(problem).toMatchObject({ code, field });
+    expect(problem?.message).toMatch(/^(?:The value|No carrier) [ -~]+\.$/);
+  });
+
+  it('that fit are taken', () => {
+    expect(checkTlvs({}, known)).toBe(null);
+    expect(checkTlvs({ template: '1107161234567890123', port: 5_099, digest: '00ff' }, known)).toBe(null);
   });
 });

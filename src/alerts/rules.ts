@@ -14,10 +14,10 @@
  * would drop it.
  */
 import type { EpochMs } from '../platform/index.ts';
-import type { LaneName, LanePolicy } from '../policy/index.ts';
-import { countSegments, PARTS_MAX } from '../smpp/index.ts';
+import type { LaneName, LanePolicy, TlvPolicy } from '../policy/index.ts';
+import { countSegments, FieldError, PARTS_MAX, submitTlv } from '../smpp/index.ts';
 import { hasCardNumber } from './card-number.ts';
-import type { AlertProblem, AlertProblemCode, AlertRequest, AlertText } from './types.ts';
+import type { AlertProblem, AlertProblemCode, AlertRequest, AlertText, AlertTlvs } from './types.ts';
 
 export const NOT_BEFORE_MAX_MS = 30 * 86_400_000;
 
@@ -102,6 +102,32 @@ function checkTimes(
     return refused('validity-too-long', named, `The lane allows a validity of at most ${seconds} seconds.`);
   }
   return { kind: 'times', expiresAt: end };
+}
+
+/**
+ * The first value for a carrier's optional parameter that no carrier asks for, or that does not fit what one of them makes
+ * of it: an alert may take any of them. Null when there is none.
+ * @param known what each name is written as, over all carriers.
+ */
+export function checkTlvs(
+  tlvs: AlertTlvs,
+  known: ReadonlyMap<string, readonly Pick<TlvPolicy, 'tag' | 'type'>[]>,
+): AlertProblem | null {
+  for (const [name, value] of Object.entries(tlvs)) {
+    const uses = known.get(name);
+    if (uses === undefined) {
+      return refused('tlv-unknown', `tlvs.${name}`, 'No carrier takes an optional parameter of this name.').problem;
+    }
+    for (const { tag, type } of uses) {
+      try {
+        submitTlv(tag, type, value);
+      } catch (error) {
+        if (!(error instanceof FieldError)) throw error;
+        return refused('tlv-value', `tlvs.${name}`, `The value ${error.rule}.`).problem;
+      }
+    }
+  }
+  return null;
 }
 
 const notLongEnough = (since: string, lane: LanePolicy): string =>

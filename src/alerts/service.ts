@@ -4,14 +4,14 @@ import { type ChainWriter, insertFacts } from '../audit/index.ts';
 import { CANCEL_CHANNEL } from '../dispatch/index.ts';
 import { type EmergencyGate, lockAlert } from '../fanout/index.ts';
 import { type Clock, type EpochMs, type Pool, utcDay, type Vault } from '../platform/index.ts';
-import type { Names, Policies } from '../policy/index.ts';
+import { alertTlvs, type Names, type Policies, type TlvPolicy } from '../policy/index.ts';
 import type { Arrival } from './group.ts';
 import { type Fingerprint, fingerprintOf, isRepeat, type KnownKey, readKeys, sweepKeys } from './idempotency.ts';
 import type { Intake, Outcome } from './intake.ts';
 import { Loads, type TargetList } from './loads.ts';
 import { type Backlog, predictSubmitAt, type RouteLoad } from './predict.ts';
 import { AlertReader, answerOf, dayOf, stateAtAcceptance } from './reader.ts';
-import { type CheckedRequest, checkRequest, refused } from './rules.ts';
+import { type CheckedRequest, checkRequest, checkTlvs, refused } from './rules.ts';
 import { alertCancel } from './tables.ts';
 import type {
   AlertProblem,
@@ -63,6 +63,8 @@ export class Alerts implements AlertService {
   readonly #ids = new UuidSource();
   readonly #loads: Loads;
   readonly #reader: AlertReader;
+  /** What an alert may give for carriers' optional parameters. */
+  readonly #tlvs: ReadonlyMap<string, readonly TlvPolicy[]>;
   /** Idempotency keys of the requests that are under way in this process. */
   readonly #running = new Set<string>();
 
@@ -70,7 +72,10 @@ export class Alerts implements AlertService {
     const { pool, clock, names, policies } = options;
     this.#o = options;
     this.#loads = new Loads(options);
-    const submittedIsFinal = Object.values(policies.carriers).some(({ receipts }) => receipts === 'none');
+    this.#tlvs = alertTlvs(policies.carriers);
+    const submittedIsFinal = Object.values(policies.carriers).some(
+      ({ receipts, receiptsOn }) => receipts === 'none' || receiptsOn === 'failure',
+    );
     this.#reader = new AlertReader({ pool, clock, names, submittedIsFinal });
   }
 
@@ -140,6 +145,8 @@ export class Alerts implements AlertService {
     const lane = policies.lanes[request.lane];
     const verdict = checkRequest(request, { now: clock.now(), lane, allowedLanes: principal.lanes });
     if (verdict.kind === 'problem') return verdict.problem;
+    const unfit = checkTlvs(request.tlvs ?? {}, this.#tlvs);
+    if (unfit !== null) return unfit;
     const { checked } = verdict;
     const { acceptedAt, expiresAt, holdUntil, segments } = checked;
 

@@ -73,6 +73,19 @@ export const alertRecipient = defineFactTable<AlertRecipientRow>({
   key: ['day', 'alert', 'recipient'],
 });
 
+export interface AlertTlvRow {
+  day: string;
+  alert: string;
+  name: string;
+  value: string;
+}
+export const alertTlv = defineFactTable<AlertTlvRow>({
+  table: 'alert_tlv',
+  columns: { day: 'date', alert: 'uuid', name: 'text', value: 'text' },
+  partitioned: true,
+  key: ['day', 'alert', 'name'],
+});
+
 export interface AlertCancelRow {
   day: string;
   alert: string;
@@ -86,4 +99,4 @@ export const alertCancel = defineFactTable<AlertCancelRow>({
   key: ['day', 'alert'],
 });
 
-export const ALERT_TABLES = [alert, alertText, alertRecipient, alertCancel];
+export const ALERT_TABLES = [alert, alertText, alertRecipient, alertTlv, alertCancel];

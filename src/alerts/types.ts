@@ -36,7 +36,8 @@ export interface AlertTarget {
 
 /**
  * An alert as submitted, after parsing. Plain JSON (null for what was left out), so that its canonical JSON is a
- * faithful fingerprint for idempotency: two bodies with the same meaning give the same value.
+ * faithful fingerprint for idempotency: two bodies with the same meaning give the same value. (What came later is left
+ * out when it is not given, so that the fingerprints of older requests stay as they were.)
  */
 export interface AlertRequest {
   readonly lane: LaneName;
@@ -54,7 +55,12 @@ export interface AlertRequest {
   readonly expiresAt: EpochMs | null;
   /** Milliseconds > 0, counted from `notBefore` when that is set, else from acceptance. */
   readonly validForMs: number | null;
+  /** Values for carriers' optional parameters, by the names of the policies. Left out when there is none. */
+  readonly tlvs?: AlertTlvs;
 }
+
+/** Whole numbers where the carrier wants a number, else texts. */
+export type AlertTlvs = Readonly<Record<string, string | number>>;
 
 /**
  * Where an alert stands. `accepted`: stored, nothing handed over yet; `scheduled`: stored, `notBefore` is ahead;
@@ -93,6 +99,8 @@ export interface AcceptedAlert {
  * | `validity-too-long` | 422 | longer than the lane's longest validity |
  * | `text-too-long` | 422 | over 255 segments |
  * | `text-has-card-number` | 422 | 13–19 Luhn-valid digits beyond first six and last four |
+ * | `tlv-unknown` | 422 | no carrier's policy lets alerts give an optional parameter of this name |
+ * | `tlv-value` | 422 | the value does not fit the carrier's optional parameter |
  * | `msisdn-not-possible` | 422 | not a possible E.164 number |
  * | `list-unknown` | 422 | no such list in this organisation |
  * | `list-empty` | 422 | a list without members |
@@ -113,6 +121,8 @@ export const ALERT_PROBLEM_CODES = [
   'validity-too-long',
   'text-too-long',
   'text-has-card-number',
+  'tlv-unknown',
+  'tlv-value',
   'msisdn-not-possible',
   'list-unknown',
   'list-empty',

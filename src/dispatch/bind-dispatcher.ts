@@ -10,10 +10,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { PgBoss } from 'pg-boss';
 import type { ChainWriter } from '../audit/index.ts';
 import type { Clock, IdAllocator, Pool } from '../platform/index.ts';
-import type { CarrierPolicy, LaneName, LanePolicy } from '../policy/index.ts';
+import { alertTlvs, type CarrierPolicy, type LaneName, type LanePolicy } from '../policy/index.ts';
 import { FINAL, type FinalCode, type Journal } from '../records/index.ts';
 import type { Answer, IncomingDeliver } from '../smpp/index.ts';
-import { parseReceipt } from '../smpp/index.ts';
+import { type DeliverSm, parseReceipt, readUserReference, statusName } from '../smpp/index.ts';
 import { queueName } from './chunks.ts';
 import { BindCounts } from './counts.ts';
 import { Encoder } from './encoder.ts';
@@ -23,9 +23,11 @@ import { LANES_BY_URGENCY } from './lanes.ts';
 import { BindLease } from './lease.ts';
 import { ReceiptDesk } from './receipt-desk.ts';
 import type { ReceiptIndex } from './receipts.ts';
-import { Sender, type Sent, type Wire } from './sender.ts';
+import { restMs } from './retry.ts';
+import { type RefusedKind, Sender, type Sent, type Wire } from './sender.ts';
 import { returnJob, takeOver } from './takeover.ts';
 import type { DispatchExtra, HeldChunk, Item } from './types.ts';
+import { Unanswered } from './unanswered.ts';
 
 /** What the bind's sessions call back. */
 export interface WireHandlers {
@@ -75,6 +77,8 @@ export interface BindDispatcherOptions {
   connect: (handlers: WireHandlers) => CarrierWire;
   log: DispatchLog;
   onSent?: (lane: LaneName, sent: Sent) => void;
+  /** For counters and alarms. */
+  onRefused?: (kind: RefusedKind, status: number) => void;
 }
 
 interface Feed {
@@ -94,8 +98,19 @@ const PREFETCH = { min: 1, max: 12_000 };
 /** Texts in memory: more than all lanes together may hold. */
 const TEXTS_MAX = 100_000;
 const JOBS_PER_FETCH = 200;
+/** Submissions without an answer that are kept for receipts which repeat our reference. */
+const UNANSWERED_MAX = 50_000;
+/** One of many refusals of a kind is logged this often. */
+const REFUSALS_LOGGED_EVERY_MS = 60_000;
 /** A bind that is down this long gives its chunks back to the others of the route. */
 const HAND_BACK_AFTER_MS = 30_000;
+
+const openOf = ({ item, segment }: Sent) => ({
+  delivery: item.id,
+  attempt: item.chunk.attempt,
+  segment,
+  msisdn: item.msisdn,
+});
 
 export class BindDispatcher {
   readonly name: string;
@@ -108,9 +123,18 @@ export class BindDispatcher {
   readonly #desk: ReceiptDesk;
   readonly #poll: NodeJS.Timeout;
   readonly #texts = new Map<number, string>();
+  readonly #withTlvs: boolean;
+  readonly #unanswered: Unanswered<Sent> | null;
   #sender: Sender | null = null;
   #holder: Holder | null = null;
   #downSince: number | null;
+  /** The carrier refused the account as a whole: nothing is fetched before this (monotonic). */
+  #restsUntil = Number.NEGATIVE_INFINITY;
+  /** Rests since a message was taken. */
+  #rests = 0;
+  #settingAside: Promise<void> | null = null;
+  /** By status: when it was last logged, and how many came since. */
+  readonly #refusals = new Map<number, { at: number; since: number }>();
   #stopping = false;
 
   constructor(options: BindDispatcherOptions) {
@@ -128,6 +152,8 @@ export class BindDispatcher {
           jobSize: Math.max(1, options.carrier.tps / 4),
         })),
     );
+    this.#unanswered = options.carrier.userMessageReference ? new Unanswered(openOf, UNANSWERED_MAX) : null;
+    this.#withTlvs = alertTlvs({ [this.name]: options.carrier }).size > 0;
     this.#prefetch = Math.max(PREFETCH.min, Math.min(PREFETCH.max, Math.ceil(options.carrier.tps)));
     this.#downSince = options.clock.monotonic();
     this.#desk = new ReceiptDesk({
@@ -143,7 +169,10 @@ export class BindDispatcher {
       onTrouble: (error) => this.#trouble('receipts', error),
     });
     this.#wire = options.connect({
-      onAnswer: (sent, answer) => sent.owner.answered(sent, answer),
+      onAnswer: (sent, answer) => {
+        if (this.#rests > 0 && answer.kind === 'answered' && answer.status === 0) this.#rests = 0;
+        sent.owner.answered(sent, answer);
+      },
       onIncoming: (incoming) => this.#onIncoming(incoming),
       onRoom: () => this.#sender?.kick(),
       onUp: () => this.#onUp(),
@@ -165,6 +194,11 @@ export class BindDispatcher {
   /** Sessions bound right now. */
   get up(): boolean {
     return this.#wire.boundSessions > 0;
+  }
+
+  /** Whether it waits because the carrier refused the account as a whole. */
+  get resting(): boolean {
+    return this.#o.clock.monotonic() < this.#restsUntil;
   }
 
   get sessions(): number {
@@ -217,6 +251,8 @@ export class BindDispatcher {
     this.#stopping = true;
     clearInterval(this.#poll);
     const sender = this.#sender;
+    if (this.#settingAside !== null)
+      await Promise.race([this.#settingAside, sleep(timeoutMs, undefined, { ref: false })]);
     await sender?.drain(timeoutMs);
     if (sender !== null && sender !== undefined) await this.#giveBack(sender.stop());
     await this.#wire.close();
@@ -264,11 +300,13 @@ export class BindDispatcher {
       encoder: new Encoder(this.#o.carrier, this.#o.lanes, (body) => this.#texts.get(body)),
       receipts: this.#o.receipts,
       counts: this.counts,
+      unanswered: this.#unanswered,
       nextId: () => this.#o.idStock.next(),
       mayOwn: () => this.#lease.fence() === fence,
       onTrouble: (error) => this.#trouble('claims', error),
       onRoom: (lane) => this.#fetchLane(lane),
       onTracked: (messageId) => this.#desk.landed(messageId),
+      onRefused: (kind, status) => this.#onRefused(kind, status),
       ...(this.#o.onSent === undefined ? {} : { onSent: this.#o.onSent }),
     });
     this.wake(null);
@@ -299,15 +337,57 @@ export class BindDispatcher {
     this.wake(null);
   }
 
+  #onRefused(kind: RefusedKind, status: number): void {
+    this.#o.onRefused?.(kind, status);
+    if (kind === 'bind') this.#rest(status);
+    else if (kind === 'message') this.#alarm(status);
+  }
+
+  /** Whoever else was to get the message will be refused the same way: somebody must look at text, sender or policy. */
+  #alarm(status: number): void {
+    const now = this.#o.clock.monotonic();
+    const seen = this.#refusals.get(status) ?? { at: Number.NEGATIVE_INFINITY, since: 0 };
+    seen.since++;
+    if (now - seen.at >= REFUSALS_LOGGED_EVERY_MS) {
+      const details = { bind: this.name, status: statusName(status), refused: seen.since };
+      this.#o.log.error(details, 'the carrier refuses messages for what they are, whoever they go to');
+      seen.at = now;
+      seen.since = 0;
+    }
+    this.#refusals.set(status, seen);
+  }
+
+  /** The carrier takes nothing from this account: what waits goes back to its routes, and this bind fetches nothing. */
+  #rest(status: number): void {
+    const now = this.#o.clock.monotonic();
+    if (now < this.#restsUntil) return;
+    const { restFirstMs, restMaxMs } = this.#o.carrier;
+    const forMs = restMs({ firstMs: restFirstMs, maxMs: restMaxMs }, this.#rests++);
+    this.#restsUntil = now + forMs;
+    const details = { bind: this.name, status: statusName(status), rests: this.#rests, restMs: forMs };
+    this.#o.log.error(details, 'the carrier refuses this account: the bind rests, its work goes back to its routes');
+    this.#handBack();
+  }
+
   /** The carrier is away: its chunks go back to their queues, where another bind of the route, or the sweeper, finds them. */
   #handBackIdle(): void {
+    if ((this.#sender?.heldChunks ?? 0) > 0) this.#handBack();
+  }
+
+  #handBack(): void {
     const sender = this.#sender;
-    if (sender === null || sender.heldChunks === 0 || this.#holder === null) return;
+    if (sender === null || this.#holder === null) return;
     const { fence } = this.#holder;
     this.#sender = null;
-    void this.#giveBack(sender.stop()).finally(() => {
-      if (this.#lease.fence() === fence) void this.#onWon(fence);
-    });
+    const chunks = sender.stop();
+    // What is on the wire comes to its end first: only a chunk without any goes back.
+    this.#settingAside = sender
+      .drain(this.#o.carrier.responseTimeoutMs + 1_000)
+      .then(() => this.#giveBack(chunks))
+      .finally(() => {
+        this.#settingAside = null;
+        if (this.#lease.fence() === fence) void this.#onWon(fence);
+      });
   }
 
   async #giveBack(chunks: readonly HeldChunk[]): Promise<void> {
@@ -361,7 +441,18 @@ export class BindDispatcher {
       incoming.respond(this.#o.carrier.receiptBusyStatus);
       return;
     }
+    this.#settleDoubt(incoming.pdu, receipt.messageId);
     this.#desk.take(receipt, (status) => incoming.respond(status));
+  }
+
+  /** A receipt of a message whose submit_sm_resp never came: the reference in it says which, and names its message_id. */
+  #settleDoubt({ tlvs, sourceAddr }: DeliverSm, messageId: string): void {
+    if (this.#unanswered === null || messageId === '') return;
+    const reference = readUserReference(tlvs);
+    const { receipts, bind } = this.#o;
+    if (reference === null || receipts.find(bind.id, messageId) !== undefined) return;
+    const sent = this.#unanswered.find(sourceAddr, reference);
+    if (sent !== null) receipts.add(bind.id, messageId, sent.owner.matchOf(sent));
   }
 
   #fetchAll(): void {
@@ -369,7 +460,7 @@ export class BindDispatcher {
   }
 
   #fetchLane(lane: LaneName): void {
-    if (this.#stopping || this.#sender === null || this.#holder === null || !this.up) return;
+    if (this.#stopping || this.#sender === null || this.#holder === null || !this.up || this.resting) return;
     for (const feed of this.#feeds) {
       if (feed.lane !== lane || feed.dry || feed.fetching) continue;
       const room = this.#prefetch - this.#sender.buffered(lane);
@@ -406,9 +497,17 @@ export class BindDispatcher {
 
   async #load(taken: readonly Taken[], sender: Sender, holder: Holder): Promise<void> {
     // They are ours already: nobody else would read them.
-    const read = await this.#insist('load', holder)(() => hydrate(this.#o.pools.dispatch, this.#o.texts, taken));
+    const read = await this.#insist(
+      'load',
+      holder,
+    )(() => hydrate(this.#o.pools.dispatch, this.#o.texts, taken, this.#withTlvs));
     // The lease may have gone meanwhile: whoever has it takes the chunks over.
-    if (read === null || this.#sender !== sender || this.#holder !== holder) return;
+    if (read === null || this.#lease.fence() !== holder.fence) return;
+    if (this.#sender !== sender) {
+      // The bind has stopped sending under the same lease: nobody else would give them back.
+      await this.#giveBack(taken.map(({ chunk }) => chunk));
+      return;
+    }
     for (const [body, text] of read.text) this.#keepText(body, text);
     for (const { chunk, items, cancelled, unsendable } of read.chunks) {
       this.#endUnsent(chunk, cancelled, FINAL.cancelled, 'cancelled');

@@ -9,7 +9,15 @@ import { createServer as createTlsServer } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createMetrics } from '../platform/index.ts';
 import { loadPolicies } from '../policy/index.ts';
-import { encodeCold, encodeDeliverSm, encodeHeader, encodeSubmitSm, Framer, type SubmitSm } from '../smpp/index.ts';
+import {
+  encodeCold,
+  encodeDeliverSm,
+  encodeHeader,
+  encodeSubmitSm,
+  Framer,
+  PROTOCOL,
+  type SubmitSm,
+} from '../smpp/index.ts';
 import type { DispatchLog, WireHandlers } from './bind-dispatcher.ts';
 import { meterCarriers } from './carrier-metrics.ts';
 import { connectCarrier, type MeteredWire } from './carrier-wire.ts';
@@ -115,7 +123,7 @@ function quiet(): Log {
 function wire(fields: object, handlers: Partial<WireHandlers> = {}, log: DispatchLog = quiet()): MeteredWire {
   const common = { host: '127.0.0.1', systemId: 'bank', password: { env: 'PW' }, tps: 10, responseTimeout: 'PT0.2S' };
   writeFileSync(join(folder, 'carriers.yaml'), JSON.stringify({ carriers: { a: { ...common, ...fields } } }));
-  const carrier = loadPolicies(folder, { PW: 'secret', OUT: 'let-in' }).carriers.a;
+  const carrier = loadPolicies(folder, { PW: 'secret', OUT: 'let-in' }, PROTOCOL).carriers.a;
   if (carrier === undefined) throw new Error('there is a carrier a');
   const nothing = { onAnswer: () => {}, onIncoming: () => {}, onRoom: () => {}, onUp: () => {}, onDown: () => {} };
   const own = connectCarrier('a', carrier, { ...nothing, ...handlers }, log, () => 0.5);

@@ -7,6 +7,7 @@ import { type TestDatabase, testDatabase } from '../../test/support/database.ts'
 import { DatabaseClock, openBoss, readDatabaseTime } from '../platform/index.ts';
 import { loadPolicies, Names, type Policies } from '../policy/index.ts';
 import { type Simulator, type SimulatorInput, startSimulator } from '../simulator/index.ts';
+import { PROTOCOL } from '../smpp/index.ts';
 import { connectCarrier } from './carrier-wire.ts';
 import { Dispatch } from './dispatch.ts';
 import { type Boss, Planter } from './testing.ts';
@@ -58,7 +59,7 @@ async function rig(
     defaultSender: Tocsin
 ${extra}`,
   );
-  const policies = loadPolicies(folder, { PW: 'secret' });
+  const policies = loadPolicies(folder, { PW: 'secret' }, PROTOCOL);
   const clock = await DatabaseClock.open(() => readDatabaseTime(db.database.pools.control));
   const names = await Names.register(db.database.pools.control, policies);
   const [process] = await db.database.pools.control.query<{ id: number }>(

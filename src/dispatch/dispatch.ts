@@ -9,7 +9,7 @@ import { createDispatchQueues, DISPATCH_CHANNEL } from './chunks.ts';
 import { applyExtras, IdStock } from './extras.ts';
 import type { TextSource } from './hold.ts';
 import { ReceiptIndex } from './receipts.ts';
-import type { Sent } from './sender.ts';
+import type { RefusedKind, Sent } from './sender.ts';
 import { Sweeper } from './sweeper.ts';
 import type { DispatchExtra } from './types.ts';
 
@@ -27,6 +27,8 @@ export interface DispatchOptions {
   connect: (carrier: string, handlers: WireHandlers) => CarrierWire;
   log: DispatchLog;
   onSent?: (bind: string, lane: LaneName, sent: Sent) => void;
+  /** A submit_sm was refused, for good or for now. */
+  onRefused?: (bind: string, kind: RefusedKind, status: number) => void;
 }
 
 /** Message ids kept in memory; older ones are found in the database. */
@@ -105,6 +107,7 @@ export class Dispatch {
           ...lookups,
           connect: (handlers) => options.connect(name, handlers),
           log,
+          onRefused: (kind, status) => options.onRefused?.(name, kind, status),
           ...(options.onSent === undefined
             ? {}
             : { onSent: (lane: LaneName, sent: Sent) => options.onSent?.(name, lane, sent) }),
@@ -118,6 +121,9 @@ export class Dispatch {
       clock,
       ...lookups,
       lanes: policies.lanes,
+      quietBinds: Object.entries(policies.carriers)
+        .filter(([, carrier]) => carrier.receiptsOn === 'failure')
+        .map(([name]) => names.bindId(name)),
       onTrouble: trouble('sweeper'),
     });
     const dispatch = new Dispatch(options, binds, journal, sweeper);

@@ -1,36 +1,26 @@
 /** From a delivery to the bytes of its submit_sm, at the moment of sending: validity is what is left now. */
 import type { EpochMs } from '../platform/index.ts';
-import type { CarrierPolicy, LaneName, LanePolicy } from '../policy/index.ts';
+import type { CarrierPolicy, LaneName, LanePolicy, TlvPolicy } from '../policy/index.ts';
 import {
+  defaultSenderRules,
+  deliveryTimes,
   encodeCorrelation,
   encodeSubmitSm,
+  FieldError,
+  priorityFlag,
   type Segments,
-  scheduleDeliveryTime,
+  type SenderRule,
+  type SourceAddress,
   segment,
   setReference,
+  sourceAddress,
+  submitTlv,
   TextError,
+  type TimeForm,
   type Tlv,
-  validityPeriod,
+  userReferenceTlv,
 } from '../smpp/index.ts';
 import type { Item } from './types.ts';
-
-interface SenderAddress {
-  ton: number;
-  npi: number;
-  address: string;
-}
-
-/** TON and NPI of a sender (SMPP 3.4 §5.2.5): a number as the carrier wants it, a short code, or alphanumeric. */
-function senderAddress(
-  sender: string,
-  { sourceTon, sourceNpi }: Pick<CarrierPolicy, 'sourceTon' | 'sourceNpi'>,
-): SenderAddress {
-  if (sender === '') return { ton: 0, npi: 0, address: '' };
-  if (/^\+\d{5,20}$/.test(sender)) return { ton: sourceTon, npi: sourceNpi, address: sender.slice(1) };
-  if (/^\d{9,20}$/.test(sender)) return { ton: sourceTon, npi: sourceNpi, address: sender };
-  if (/^\d{3,8}$/.test(sender)) return { ton: 3, npi: 0, address: sender };
-  return { ton: 5, npi: 0, address: sender };
-}
 
 /** Concatenation reference of a delivery: the same for every attempt, so that a phone can join segments across them. */
 export function referenceOf(delivery: number): number {
@@ -39,12 +29,43 @@ export function referenceOf(delivery: number): number {
 
 const KEPT_MAX = 256;
 
+interface SenderFields {
+  from: SourceAddress;
+  serviceType: string;
+  tlvs: readonly TlvPolicy[];
+}
+
+/** more_messages_to_send (SMPP 3.4 §5.3.2.34): 1 while segments of the text follow. */
+const MORE: Tlv = { tag: 0x0426, value: Buffer.from([1]) };
+const NO_MORE: Tlv = { tag: 0x0426, value: Buffer.from([0]) };
+
+/** Alerts' values are kept as texts. */
+const NUMBERS: ReadonlySet<TlvPolicy['type']> = new Set(['int8', 'int16', 'int32'] as const);
+
+/** SMPP 3.4 §5.2.17: bits 0 and 1 say which final outcomes are reported, bit 4 asks for intermediate notifications. */
+function registeredDelivery({ receipts, receiptsOn, intermediateReceipts }: CarrierPolicy): number {
+  if (receipts === 'none') return 0;
+  return (receiptsOn === 'failure' ? 2 : 1) | (intermediateReceipts ? 0x10 : 0);
+}
+
+/** A sender's own stand in the place of the carrier's of the same tag, and behind them. */
+function overridden(carrier: readonly TlvPolicy[], sender: readonly TlvPolicy[]): TlvPolicy[] {
+  const own = new Map(sender.map((tlv) => [tlv.tag, tlv]));
+  const tags = new Set(carrier.map(({ tag }) => tag));
+  return [...carrier.map((tlv) => own.get(tlv.tag) ?? tlv), ...sender.filter(({ tag }) => !tags.has(tag))];
+}
+
 export class Encoder {
   readonly #carrier: CarrierPolicy;
-  readonly #lanes: Readonly<Record<LaneName, LanePolicy>>;
+  readonly #priority: Readonly<Record<LaneName, number>>;
+  readonly #times: TimeForm;
+  readonly #registered: number;
+  readonly #rules: readonly SenderRule[];
   readonly #textOf: (body: number) => string | undefined;
   /** The last texts, segmented: only the reference of long ones depends on the delivery. */
   readonly #kept = new Map<number, Segments>();
+  /** What is the same for all messages of a sender. */
+  readonly #senders = new Map<string, SenderFields>();
 
   constructor(
     carrier: CarrierPolicy,
@@ -52,7 +73,22 @@ export class Encoder {
     textOf: (body: number) => string | undefined,
   ) {
     this.#carrier = carrier;
-    this.#lanes = lanes;
+    const flag = (lane: LaneName): number => carrier.priorityFlags[lane] ?? lanes[lane].priorityFlag;
+    this.#priority = {
+      emergency: flag('emergency'),
+      security: flag('security'),
+      transaction: flag('transaction'),
+      bulk: flag('bulk'),
+    };
+    this.#times = {
+      validity: carrier.validityMode,
+      // Otherwise what is for later was held here.
+      schedule: carrier.scheduleMode === 'carrier' ? carrier.scheduleForm : 'omitted',
+      utcOffset: carrier.utcOffset,
+      longestValidityMs: carrier.longestValidityMs,
+    };
+    this.#registered = registeredDelivery(carrier);
+    this.#rules = [...carrier.senderRules, ...defaultSenderRules({ ton: carrier.sourceTon, npi: carrier.sourceNpi })];
     this.#textOf = textOf;
   }
 
@@ -70,26 +106,27 @@ export class Encoder {
     return true;
   }
 
-  /** The submit_sm of one segment; null when nothing of the validity is left that the carrier's mode can say. */
-  encode(item: Item, segmentNumber: number, now: EpochMs): Buffer | null {
-    const carrier = this.#carrier;
-    const validity = validityPeriod(carrier.validityMode, item.expiresAt, now);
-    if (validity === null) return null;
-    const from = senderAddress(item.sender ?? carrier.defaultSender, carrier);
-    const tlvs: Tlv[] = [];
-    if (carrier.correlationTlv !== null) {
-      tlvs.push({
-        tag: carrier.correlationTlv,
-        value: encodeCorrelation({
-          delivery: item.id,
-          attempt: item.chunk.attempt,
-          segment: segmentNumber,
-          possibleDuplicate: item.chunk.possibleDuplicate,
-        }),
-      });
+  /**
+   * The submit_sm of one segment, with what is left of its times now.
+   * @returns null when nothing of the validity is left that the carrier's form can say; a FieldError when this message
+   *   can't be said at all.
+   */
+  encode(item: Item, segmentNumber: number, now: EpochMs): Buffer | FieldError | null {
+    try {
+      return this.#encode(item, segmentNumber, now);
+    } catch (error) {
+      if (error instanceof FieldError) return error;
+      throw error;
     }
+  }
+
+  #encode(item: Item, segmentNumber: number, now: EpochMs): Buffer | null {
+    const carrier = this.#carrier;
+    const times = deliveryTimes(this.#times, item, now);
+    if (times === null) return null;
+    const { from, serviceType, tlvs } = this.#sender(item.sender ?? carrier.defaultSender);
     return encodeSubmitSm(0, {
-      serviceType: carrier.serviceType,
+      serviceType,
       sourceTon: from.ton,
       sourceNpi: from.npi,
       sourceAddr: from.address,
@@ -98,25 +135,50 @@ export class Encoder {
       destAddr: item.msisdn.slice(1),
       esmClass: item.esmClass,
       protocolId: 0,
-      priorityFlag: this.#lanes[item.chunk.lane].priorityFlag,
-      scheduleDeliveryTime: this.#schedule(item, now),
-      validityPeriod: validity,
-      registeredDelivery: carrier.receipts === 'none' ? 0 : 1,
-      replaceIfPresent: 0,
+      priorityFlag: priorityFlag(this.#priority[item.chunk.lane]),
+      scheduleDeliveryTime: times.schedule,
+      validityPeriod: times.validity,
+      registeredDelivery: this.#registered,
+      // The second segment would replace the first.
+      replaceIfPresent: carrier.replaceIfPresent && item.parts.length === 1 ? 1 : 0,
       dataCoding: item.dataCoding,
       smDefaultMsgId: 0,
       shortMessage: item.parts[segmentNumber - 1] as Buffer,
-      tlvs,
+      tlvs: this.#tlvs(item, segmentNumber, tlvs),
     });
   }
 
-  /** Only where the carrier holds work for later; otherwise it was held here. */
-  #schedule(item: Item, now: EpochMs): string {
-    const { notBefore } = item;
-    if (this.#carrier.scheduleMode !== 'carrier' || notBefore === null) return '';
-    return (
-      scheduleDeliveryTime(this.#carrier.validityMode === 'relative' ? 'relative' : 'absolute', notBefore, now) ?? ''
-    );
+  #tlvs(item: Item, segment: number, policy: readonly TlvPolicy[]): Tlv[] {
+    const carrier = this.#carrier;
+    const tlvs: Tlv[] = [];
+    const sent = { delivery: item.id, attempt: item.chunk.attempt, segment };
+    if (carrier.userMessageReference) tlvs.push(userReferenceTlv(sent));
+    if (carrier.moreMessagesToSend && item.parts.length > 1) tlvs.push(item.toSend.length > 0 ? MORE : NO_MORE);
+    for (const { tag, type, value, alertName } of policy) {
+      const own = alertName === null ? undefined : item.tlvs?.[alertName];
+      if (own !== undefined) tlvs.push(submitTlv(tag, type, NUMBERS.has(type) ? Number(own) : own));
+      else if (value !== null) tlvs.push({ tag, value });
+    }
+    if (carrier.correlationTlv !== null) {
+      const { possibleDuplicate } = item.chunk;
+      tlvs.push({ tag: carrier.correlationTlv, value: encodeCorrelation({ ...sent, possibleDuplicate }) });
+    }
+    return tlvs;
+  }
+
+  #sender(sender: string): SenderFields {
+    const kept = this.#senders.get(sender);
+    if (kept !== undefined) return kept;
+    const { serviceType, tlvs, senders } = this.#carrier;
+    const own = senders.get(sender);
+    const fields = {
+      from: sourceAddress(sender, this.#rules),
+      serviceType: own?.serviceType ?? serviceType,
+      tlvs: own === undefined ? tlvs : overridden(tlvs, own.tlvs),
+    };
+    if (this.#senders.size >= KEPT_MAX) this.#senders.clear();
+    this.#senders.set(sender, fields);
+    return fields;
   }
 
   #segments(item: Item): Segments | null {

@@ -5,6 +5,7 @@ import { commitProxy } from '../../test/support/commit-proxy.ts';
 import { testDatabase } from '../../test/support/database.ts';
 import { DatabaseClock, openBoss, openDatabase, readDatabaseTime } from '../platform/index.ts';
 import { LANES, type LaneName, loadPolicies, Names } from '../policy/index.ts';
+import { PROTOCOL } from '../smpp/index.ts';
 import { createDispatchQueues, queueName } from './chunks.ts';
 import { byPlace, heldStill, type Insist, type TakeWish, takeChunks } from './hold.ts';
 import { Planter } from './testing.ts';
@@ -43,7 +44,10 @@ test('a bind with little room keeps the first chunks of a broadcast and leaves t
   try {
     const { pools } = db.database;
     const clock = await DatabaseClock.open(() => readDatabaseTime(pools.control));
-    const names = await Names.register(pools.control, loadPolicies('policies', { TOCSIN_DEMO_A_PASSWORD: 'x' }));
+    const names = await Names.register(
+      pools.control,
+      loadPolicies('policies', { TOCSIN_DEMO_A_PASSWORD: 'x' }, PROTOCOL),
+    );
     await createDispatchQueues(boss, ['default'], [...LANES]);
     const planter = await Planter.open({ database: db.database, boss, clock, names, process: 1 });
     const { deliveries } = await planter.plant({ lane: 'bulk', route: 'default', count: 40, chunkSize: 2 });
@@ -71,7 +75,10 @@ test('chunks are kept when the answer to their COMMIT is lost, and left when the
   try {
     const { pools } = db.database;
     const clock = await DatabaseClock.open(() => readDatabaseTime(pools.control));
-    const names = await Names.register(pools.control, loadPolicies('policies', { TOCSIN_DEMO_A_PASSWORD: 'x' }));
+    const names = await Names.register(
+      pools.control,
+      loadPolicies('policies', { TOCSIN_DEMO_A_PASSWORD: 'x' }, PROTOCOL),
+    );
     await createDispatchQueues(boss, ['default'], [...LANES]);
     const planter = await Planter.open({ database: db.database, boss, clock, names, process: 1 });
     const { deliveries } = await planter.plant({ lane: 'bulk', route: 'default', count: 4, chunkSize: 2 });

@@ -231,11 +231,13 @@ export async function hydrate(
   pool: Pool,
   texts: TextSource,
   taken: readonly Taken[],
+  /** Whether the carrier takes optional parameters from alerts. */
+  withTlvs = false,
 ): Promise<{ chunks: Hydrated[]; text: Map<number, string> }> {
   const chunks: Hydrated[] = [];
   const text = new Map<number, string>();
   for (const [day, ofDay] of Map.groupBy(taken, (one) => one.chunk.day)) {
-    chunks.push(...(await hydrateDay(pool, texts, day, ofDay, text)));
+    chunks.push(...(await hydrateDay(pool, texts, day, ofDay, text, withTlvs)));
   }
   return { chunks, text };
 }
@@ -246,6 +248,7 @@ async function hydrateDay(
   day: string,
   taken: readonly Taken[],
   text: Map<number, string>,
+  withTlvs: boolean,
 ): Promise<Hydrated[]> {
   const rows = await readDeliveries(pool, day, taken);
   const alerts = await pool.query<AlertRead>(
@@ -255,9 +258,13 @@ async function hydrateDay(
     [day, [...new Set(rows.map((row) => row.alert))]],
   );
   const alertOf = new Map(alerts.map((alert) => [alert.id, alert]));
+  const tlvs = withTlvs ? await alertTlvs(pool, day, [...alertOf.keys()]) : null;
   for (const [body, value] of await texts.texts([...new Set(rows.map((row) => row.body))])) text.set(body, value);
+  // A list is a chunk of deliveries that were tried before, be it in this same attempt: some went back half sent.
   const again = new Set(
-    taken.filter(({ chunk }) => chunk.attempt > 1 || chunk.claimedTo > 0).map(({ chunk }) => chunk.id),
+    taken
+      .filter(({ chunk, deliveryIds }) => chunk.attempt > 1 || chunk.claimedTo > 0 || deliveryIds !== null)
+      .map(({ chunk }) => chunk.id),
   );
   const repeats = rows.filter((row) => again.has(row.chunk)).map((row) => row.id);
   const accepted = repeats.length > 0 ? await acceptedSegments(pool, day, repeats) : null;
@@ -286,6 +293,8 @@ async function hydrateDay(
         inFlight: 0,
         worst: 0,
         worstStatus: null,
+        returned: null,
+        tlvs: tlvs?.get(row.alert) ?? null,
       };
       if (alert?.cancelled === true) result.cancelled.push(item);
       else if (alert === undefined || row.msisdn === null || !text.has(row.body)) result.unsendable.push(item);
@@ -294,6 +303,24 @@ async function hydrateDay(
     result.items.sort((a, b) => a.position - b.position);
     return result;
   });
+}
+
+/** What alerts gave for carriers' optional parameters. Leans on the primary key of alert_tlv. */
+async function alertTlvs(
+  pool: Pool,
+  day: string,
+  alerts: readonly string[],
+): Promise<Map<string, Record<string, string>>> {
+  const rows = await pool.query<{ alert: string; name: string; value: string }>(
+    'SELECT alert, name, value FROM alert_tlv WHERE day = $1::date AND alert = ANY($2::uuid[])',
+    [day, alerts],
+  );
+  return new Map(
+    [...Map.groupBy(rows, ({ alert }) => alert)].map(([alert, own]) => [
+      alert,
+      Object.fromEntries(own.map(({ name, value }) => [name, value])),
+    ]),
+  );
 }
 
 /** Deliveries by their chunk's run of ids, or by its list. Leans on the primary keys of delivery, recipient and final_state. */

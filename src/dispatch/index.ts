@@ -11,4 +11,4 @@ export { createDispatchQueues, insertChunks, type NewChunk, notifyDispatch, queu
 export type { SubmissionCounts } from './counts.ts';
 export { CANCEL_CHANNEL, Dispatch, type DispatchOptions } from './dispatch.ts';
 export type { TextSource } from './hold.ts';
-export type { Sent } from './sender.ts';
+export type { RefusedKind, Sent } from './sender.ts';

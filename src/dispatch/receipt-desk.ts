@@ -106,12 +106,12 @@ export class ReceiptDesk {
   }
 
   #write(waiting: Waiting, match: Match): void {
-    const { track, attempt, segment } = match;
+    const { track, attempt, segment, shard } = match;
     const { receipt } = waiting;
     const { final, duplicate } = applyReceipt(track, segment, receipt.state);
     if (track.final !== null && track.finals.size >= track.segments)
       this.#o.index.drop(this.#o.bind, receipt.messageId);
-    this.#o.journal.add(track.shard, {
+    this.#o.journal.add(shard, {
       receipt: {
         day: track.day,
         delivery: track.delivery,

@@ -17,8 +17,6 @@ export interface Track {
   counted: boolean;
   /** A secret body to destroy at the final state, else null. */
   secretBody: number | null;
-  /** The journal's key under which its submissions go: in the same shard no receipt is durable before its submission. */
-  shard: number;
   finals: Map<number, FinalCode>;
   final: FinalCode | null;
 }
@@ -27,6 +25,8 @@ export interface Match {
   track: Track;
   attempt: number;
   segment: number;
+  /** The journal's key of the submission: in the same shard no receipt is durable before it. */
+  shard: number;
 }
 
 /** Takes the receipt's state into the track; returns the delivery's final state when this receipt brought it. */
@@ -47,6 +47,7 @@ export function applyReceipt(
 /** Message ids in memory: bounded, oldest out first (they are found in the database then). */
 export class ReceiptIndex {
   readonly #entries = new Map<string, Match>();
+  readonly #long = new Map<number, Track>();
   readonly #max: number;
 
   constructor(max: number) {
@@ -69,7 +70,25 @@ export class ReceiptIndex {
 
   /** The id is settled: no further receipt is expected. */
   drop(bind: number, messageId: string): void {
-    this.#entries.delete(`${bind}:${messageId}`);
+    const key = `${bind}:${messageId}`;
+    const track = this.#entries.get(key)?.track;
+    this.#entries.delete(key);
+    if (track !== undefined && track.finals.size >= track.segments) this.#long.delete(track.delivery);
+  }
+
+  /**
+   * What is known of a text of several segments, whichever attempt, bind or chunk sent each: some may be accepted in one
+   * and the rest in another, and only together do their receipts make the end.
+   */
+  longText(delivery: number, make: () => Track): Track {
+    const track = this.#long.get(delivery) ?? make();
+    this.#long.delete(delivery);
+    this.#long.set(delivery, track);
+    if (this.#long.size > this.#max) {
+      const oldest = this.#long.keys().next();
+      if (oldest.done !== true) this.#long.delete(oldest.value);
+    }
+    return track;
   }
 
   get size(): number {
@@ -122,13 +141,12 @@ export async function findSubmissions(
         alert: row.alert,
         counted: row.counted,
         secretBody: row.secret && !row.counted ? row.body : null,
-        shard: row.delivery,
         finals: new Map(),
         final: row.final,
       };
       tracks.set(key, track);
     }
-    found.set(row.message_id, { track, attempt: row.attempt, segment: row.segment });
+    found.set(row.message_id, { track, attempt: row.attempt, segment: row.segment, shard: row.delivery });
   }
   const long = [...tracks.values()].filter((track) => track.segments > 1);
   if (long.length > 0) await readSegmentReceipts(pool, long);

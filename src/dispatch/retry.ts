@@ -28,3 +28,8 @@ export function nextRetryAt(
   const at = Math.round(now + retryDelayMs(pace, attempt));
   return expiresAt - at < minRemainingMs ? null : at;
 }
+
+/** How long a bind rests that was refused as a whole, after so many rests without a message taken in between. */
+export function restMs({ firstMs, maxMs }: { firstMs: number; maxMs: number }, before: number): number {
+  return Math.min(maxMs, firstMs * 2 ** Math.min(before, 30));
+}

@@ -11,16 +11,26 @@ import type { ChainWriter } from '../audit/index.ts';
 import type { Clock } from '../platform/index.ts';
 import type { CarrierPolicy, LaneName, LanePolicy } from '../policy/index.ts';
 import { FINAL, type FinalCode, type Journal, type JournalOp, OUTCOME, type ReleaseRow } from '../records/index.ts';
-import { type Answer, classify } from '../smpp/index.ts';
+import {
+  type Answer,
+  classify,
+  FieldError,
+  readCongestion,
+  type StatusClass,
+  statusName,
+  type Tlv,
+} from '../smpp/index.ts';
 import { type ClaimWish, writeClaims } from './claims.ts';
 import type { BindCounts } from './counts.ts';
 import type { Encoder } from './encoder.ts';
 import type { Holder } from './hold.ts';
 import { charge, LANES_BY_URGENCY, type LaneSchedule, newSchedule, nextLane, perLane } from './lanes.ts';
-import type { ReceiptIndex, Track } from './receipts.ts';
-import { nextRetryAt } from './retry.ts';
+import { afterCongestion, afterThrottled, FULL_PACE, type Pace, shareAt } from './pace.ts';
+import type { Match, ReceiptIndex, Track } from './receipts.ts';
+import { nextRetryAt, type RetryPace } from './retry.ts';
 import { type Slot, Throttle } from './throttle.ts';
 import type { DispatchExtra, HeldChunk, Item } from './types.ts';
+import type { Unanswered } from './unanswered.ts';
 
 /** What a sender needs of the bind's sessions. */
 export interface Wire {
@@ -39,6 +49,8 @@ export interface Sent {
   segment: number;
   at: number;
   slot: Slot;
+  /** What is known of the delivery's receipts, once something is. */
+  track?: Track;
 }
 
 export interface SenderOptions {
@@ -55,6 +67,8 @@ export interface SenderOptions {
   encoder: Encoder;
   receipts: ReceiptIndex;
   counts: BindCounts;
+  /** Where what was sent stands until it is answered; null where the carrier repeats no reference of ours. */
+  unanswered: Unanswered<Sent> | null;
   /** The next id for a release or a retry chunk; ids are taken ahead so that this never waits. */
   nextId: () => number;
   /** May this process send on the bind at this instant? (lease) */
@@ -64,7 +78,14 @@ export interface SenderOptions {
   /** The index now knows this message id: a receipt may be waiting for it. */
   onTracked: (messageId: string) => void;
   onSent?: (lane: LaneName, sent: Sent) => void;
+  /**
+   * The carrier refused a submit_sm, for good or for now. Of class `bind` it refuses the account as a whole: whoever hears
+   * it stops this sender.
+   */
+  onRefused: (kind: RefusedKind, status: number) => void;
 }
+
+export type RefusedKind = Exclude<StatusClass, 'ok'>;
 
 /** Sends in one turn of the event loop, so that no turn lasts long. */
 const SENDS_PER_TURN = 256;
@@ -75,6 +96,7 @@ const THROTTLED_REST_MS = 1_000;
 export class Sender {
   readonly #o: SenderOptions;
   readonly #throttle: Throttle;
+  #pace: Pace = FULL_PACE;
   readonly #schedule: LaneSchedule;
   /** Chunks with unclaimed positions, in the order in which they are to be claimed. */
   readonly #chunks: Record<LaneName, HeldChunk[]> = perLane(() => []);
@@ -162,7 +184,8 @@ export class Sender {
     clearInterval(this.#tick);
     if (this.#sendTimer !== null) clearTimeout(this.#sendTimer);
     for (const lane of LANES_BY_URGENCY) {
-      for (const item of this.#ready[lane].splice(0)) this.#release(item, 'handed-back');
+      // Of one that is partly on the wire the answers decide.
+      for (const item of this.#ready[lane].splice(0)) if (item.inFlight === 0) this.#partlySent(item);
       this.#isReady[lane] = false;
     }
     return [...this.#held].filter((chunk) => !chunk.done && chunk.claimedTo < chunk.size);
@@ -194,29 +217,42 @@ export class Sender {
       this.#note(item, 3, null);
       this.#journalSubmission(sent, OUTCOME.unanswered, null, null, null);
     } else {
+      this.#o.unanswered?.delete(sent);
       this.#throttle.answered(sent.slot, this.#o.clock.monotonic());
-      const kind = classify(answer.status);
       this.#o.counts.responses.add(now - sent.at);
+      const kind = classify(answer.status, this.#o.carrier.statuses);
+      this.#hearCongestion(answer.tlvs);
+      // Before this sender is stopped, which gives back whatever waits: this one comes back by itself, below.
+      if (kind === 'bind') this.#takeOut(item);
+      if (kind !== 'ok') this.#o.onRefused(kind, answer.status);
       switch (kind) {
-        case 'throttled':
-          counts.throttled++;
-          this.#throttle.pause(this.#o.clock.monotonic() + THROTTLED_REST_MS);
-          this.#journal(item, { release: this.#releaseRow(item, segment, 'throttled', answer.status) });
-          item.toSend.unshift(segment);
-          if (this.#over) return;
-          if (item.toSend.length === 1 || !this.#ready[item.chunk.lane].includes(item)) this.#putBack(item);
-          return;
         case 'ok':
           counts.accepted++;
           this.#note(item, 1, null);
           this.#journalSubmission(sent, OUTCOME.accepted, answer.status, answer.messageId, now);
           break;
+        case 'throttled':
+          counts.throttled++;
+          this.#pause();
+          this.#journal(item, { release: this.#releaseRow(item, segment, 'throttled', answer.status) });
+          item.toSend.unshift(segment);
+          if (this.#over) break;
+          if (item.toSend.length === 1 || !this.#ready[item.chunk.lane].includes(item)) this.#putBack(item);
+          return;
+        case 'bind':
+          counts.refusedForNow++;
+          // Nothing is wrong with it: another bind may send it, or this one later.
+          item.toSend.unshift(segment);
+          item.returned = { segment, status: answer.status };
+          break;
         case 'temporary':
+        case 'unknown':
           counts.refusedForNow++;
           this.#note(item, 2, answer.status);
           this.#journalSubmission(sent, OUTCOME.refusedForNow, answer.status, null, now);
           break;
-        case 'permanent':
+        case 'address':
+        case 'message':
           counts.refused++;
           this.#note(item, 4, answer.status);
           this.#journalSubmission(sent, OUTCOME.refused, answer.status, null, now);
@@ -227,8 +263,33 @@ export class Sender {
           kind satisfies never;
       }
     }
-    if (this.#state !== 'lost' && item.inFlight === 0 && item.toSend.length === 0) this.#attemptOver(item);
+    if (this.#state !== 'lost' && item.inFlight === 0) {
+      if (item.toSend.length === 0) this.#attemptOver(item);
+      else if (item.returned !== null || this.#state === 'stopped') this.#partlySent(item);
+    }
     this.kick();
+  }
+
+  /** Of an item whose rest is not sent from here, every segment that was has an outcome. */
+  #partlySent(item: Item): void {
+    // In doubt, refused: what becomes of such an attempt decides. The next one sends whatever was not accepted.
+    if (item.worst > 1) this.#attemptOver(item);
+    else this.#giveBack(item);
+  }
+
+  #hearCongestion(tlvs: readonly Tlv[]): void {
+    const state = this.#o.carrier.congestion === 'follow' ? readCongestion(tlvs) : null;
+    if (state === null) return;
+    const now = this.#o.clock.monotonic();
+    this.#pace = afterCongestion(this.#pace, state, now);
+    this.#throttle.use(shareAt(this.#pace, now), now);
+  }
+
+  #pause(): void {
+    const now = this.#o.clock.monotonic();
+    this.#pace = afterThrottled(this.#pace, now);
+    this.#throttle.use(shareAt(this.#pace, now), now);
+    this.#throttle.pause(now + THROTTLED_REST_MS);
   }
 
   #turn(): void {
@@ -262,10 +323,11 @@ export class Sender {
       }
       const segment = item.toSend.shift() as number;
       const pdu = this.#o.encoder.encode(item, segment, now);
-      if (pdu === null) {
+      if (pdu === null || pdu instanceof FieldError) {
         item.toSend = [];
         this.#dropHead(lane, item);
-        this.#withdrawClaimed(item, FINAL.expired, 'expired');
+        if (pdu === null) this.#withdrawClaimed(item, FINAL.expired, 'expired');
+        else this.#withdrawClaimed(item, FINAL.failed, 'not-encodable', pdu.message);
         continue;
       }
       const sent: Sent = { owner: this, item, segment, at: now, slot };
@@ -275,6 +337,7 @@ export class Sender {
         item.toSend.unshift(segment);
         return;
       }
+      this.#o.unanswered?.add(sent);
       charge(this.#schedule, lane, ready);
       this.#o.onSent?.(lane, sent);
       if (item.toSend.length === 0) this.#dropHead(lane, item);
@@ -365,7 +428,7 @@ export class Sender {
         if (!usable) this.#withdrawClaimed(item, FINAL.failed, 'not-encodable');
         else if (item.toSend.length === 0) this.#attemptOver(item);
         // Stopped while the claim was on its way: nobody else would give it back.
-        else if (this.#state === 'stopped') this.#release(item, 'handed-back');
+        else if (this.#state === 'stopped') this.#giveBack(item);
         else this.#ready[chunk.lane].push(item);
       }
       this.#o.onRoom(chunk.lane);
@@ -396,17 +459,22 @@ export class Sender {
         else this.#settled(item, {});
         return;
       case 4:
-        this.#final(item, FINAL.failed, `refused ${item.worstStatus ?? 0}`);
+        this.#final(item, FINAL.failed, `refused: ${statusName(item.worstStatus ?? 0)}`);
         return;
       case 2: {
-        const due = nextRetryAt(policy.retry, item.chunk.attempt, now, item.expiresAt, policy.minRemainingMs);
-        if (due === null) this.#final(item, FINAL.failed, `retries used up, last refusal ${item.worstStatus ?? 0}`);
-        else this.#again(item, item.chunk.attempt + 1, due, item.chunk.possibleDuplicate);
+        const pace = this.#retryPace(policy, item.worstStatus ?? 0);
+        const due = nextRetryAt(pace, item.chunk.attempt, now, item.expiresAt, policy.minRemainingMs);
+        if (due === null) {
+          this.#final(item, FINAL.failed, `retries used up, last refusal: ${statusName(item.worstStatus ?? 0)}`);
+        } else this.#again(item, item.chunk.attempt + 1, due, item.chunk.possibleDuplicate);
         return;
       }
       case 3:
+        // A receipt that comes meanwhile ends the delivery, and then nothing is sent again.
         if (policy.inDoubt === 'resend' && !item.chunk.possibleDuplicate)
-          this.#again(item, item.chunk.attempt + 1, now, true);
+          this.#again(item, item.chunk.attempt + 1, now + this.#o.carrier.doubtWaitMs, true);
+        // Where one may still come, it stays open until its grace is over.
+        else if (this.#o.carrier.doubtWaitMs > 0) this.#settled(item, {});
         else this.#final(item, FINAL.unknown, 'in-doubt');
         return;
       default:
@@ -414,10 +482,21 @@ export class Sender {
     }
   }
 
-  /** The item ends here and goes on in a chunk for `attempt`. */
-  #again(item: Item, attempt: number, due: number, possibleDuplicate: boolean): void {
+  /** The lane's own, but with fewer attempts after a status that nobody knows: it may well be for ever. */
+  #retryPace({ retry }: LanePolicy, status: number): RetryPace {
+    const { statuses, unknownStatusAttempts } = this.#o.carrier;
+    if (classify(status, statuses) !== 'unknown') return retry;
+    return { ...retry, budget: Math.min(retry.budget, unknownStatusAttempts) };
+  }
+
+  /**
+   * The item ends here and goes on in a chunk for `attempt`. Why it was not sent here, where that is so, is written down
+   * in the same transaction: a release without its chunk would be a delivery that nobody has.
+   */
+  #again(item: Item, attempt: number, due: number, possibleDuplicate: boolean, release?: ReleaseRow): void {
     const { chunk } = item;
     this.#settled(item, {
+      ...(release === undefined ? {} : { release }),
       extra: {
         kind: 'retry',
         day: chunk.day,
@@ -514,32 +593,38 @@ export class Sender {
     });
   }
 
-  #tracks = new WeakMap<Item, Track>();
   #track(sent: Sent, messageId: string): void {
     if (this.#o.carrier.receipts === 'none') return;
-    const { item } = sent;
-    let track = this.#tracks.get(item);
-    if (track === undefined) {
-      track = {
-        day: item.chunk.day,
-        delivery: item.id,
-        segments: item.parts.length,
-        alert: item.alert,
-        counted: item.counted,
-        secretBody: item.secret && !item.counted ? item.body : null,
-        shard: item.chunk.id,
-        finals: new Map(),
-        final: null,
-      };
-      if (item.parts.length > 1) this.#tracks.set(item, track);
-    }
-    this.#o.receipts.add(this.#o.bind.id, messageId, { track, attempt: item.chunk.attempt, segment: sent.segment });
+    this.#o.receipts.add(this.#o.bind.id, messageId, this.matchOf(sent));
     this.#o.onTracked(messageId);
+  }
+
+  /** What a receipt of this submit_sm belongs to. */
+  matchOf(sent: Sent): Match {
+    const { item, segment } = sent;
+    const make = (): Track => ({
+      day: item.chunk.day,
+      delivery: item.id,
+      segments: item.parts.length,
+      alert: item.alert,
+      counted: item.counted,
+      secretBody: item.secret && !item.counted ? item.body : null,
+      finals: new Map(),
+      final: null,
+    });
+    sent.track ??= item.parts.length === 1 ? make() : this.#o.receipts.longText(item.id, make);
+    return { track: sent.track, attempt: item.chunk.attempt, segment, shard: item.chunk.id };
   }
 
   #putBack(item: Item): void {
     this.#ready[item.chunk.lane].unshift(item);
     this.kick();
+  }
+
+  #takeOut(item: Item): void {
+    const ready = this.#ready[item.chunk.lane];
+    const index = ready.indexOf(item);
+    if (index >= 0) ready.splice(index, 1);
   }
 
   #dropHead(lane: LaneName, item: Item): void {
@@ -548,7 +633,12 @@ export class Sender {
   }
 
   /** A claimed item that will not be sent (any more): a release fact, and its final state. */
-  #withdrawClaimed(item: Item, state: FinalCode, reason: 'expired' | 'cancelled' | 'not-encodable'): void {
+  #withdrawClaimed(
+    item: Item,
+    state: FinalCode,
+    reason: 'expired' | 'cancelled' | 'not-encodable',
+    detail?: string,
+  ): void {
     item.toSend = [];
     if (item.inFlight > 0) {
       // Part of it is on the wire: how that ends decides, and it is not sent again.
@@ -557,14 +647,17 @@ export class Sender {
     }
     const why = reason === 'not-encodable' ? 'cancelled' : reason;
     this.#journal(item, { release: this.#releaseRow(item, 0, why, null) });
-    this.#final(item, state, reason);
+    this.#final(item, state, detail === undefined ? reason : `${reason}: ${detail}`);
   }
 
-  /** A claimed item goes back to its queue unsent: a release fact, and the same attempt again in a chunk of its own. */
-  #release(item: Item, reason: 'handed-back'): void {
-    if (item.inFlight > 0) return;
-    this.#journal(item, { release: this.#releaseRow(item, 0, reason, null) });
-    this.#again(item, item.chunk.attempt, this.#o.clock.now(), item.chunk.possibleDuplicate);
+  /** A claimed item goes back to its queue, unsent or for its unsent rest: the same attempt again in a chunk of its own. */
+  #giveBack(item: Item): void {
+    const { returned, chunk } = item;
+    const release =
+      returned === null
+        ? this.#releaseRow(item, 0, 'handed-back', null)
+        : this.#releaseRow(item, returned.segment, 'bind-refused', returned.status);
+    this.#again(item, chunk.attempt, this.#o.clock.now(), chunk.possibleDuplicate, release);
   }
 
   #releaseRow(item: Item, segment: number, reason: ReleaseRow['reason'], status: number | null): ReleaseRow {
@@ -605,6 +698,9 @@ export class Sender {
 
   #onTick(): void {
     if (this.#over) return;
+    const monotonic = this.#o.clock.monotonic();
+    // It recovers with time alone, also while nothing is answered.
+    this.#throttle.use(shareAt(this.#pace, monotonic), monotonic);
     const now = this.#o.clock.now();
     this.#withdraw(
       (item) => item.expiresAt - now < this.#o.lanes[item.chunk.lane].minRemainingMs,

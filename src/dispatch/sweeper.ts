@@ -15,6 +15,7 @@ import {
   finalState,
   foldProgress,
   noProgress,
+  OUTCOME,
 } from '../records/index.ts';
 import { queueName } from './chunks.ts';
 
@@ -27,6 +28,8 @@ export interface SweeperOptions {
   laneId: (lane: LaneName) => number;
   routeName: (id: number) => string;
   lanes: Readonly<Record<LaneName, LanePolicy>>;
+  /** Ids of binds whose carrier reports failures only: what they accepted and never reported is `submitted`. */
+  quietBinds: readonly number[];
   onTrouble: (error: unknown) => void;
 }
 
@@ -168,7 +171,10 @@ export class Sweeper {
     );
   }
 
-  /** Deliveries whose validity and grace are over without a final state: `unknown` if they were submitted, else `expired`. */
+  /**
+   * Deliveries whose validity and grace are over without a final state: `submitted` where no news is good news, `unknown`
+   * where they were sent, else `expired`.
+   */
   async #unknownByGrace(): Promise<void> {
     const { writer, clock } = this.#o;
     const now = clock.now();
@@ -182,26 +188,27 @@ export class Sweeper {
             `INSERT INTO sweep AS s (name, upto) VALUES ($1, 0) ON CONFLICT (name) DO UPDATE SET upto = s.upto RETURNING upto`,
             [name],
           );
-          const rows = await tx.query<OpenDelivery & { submitted: boolean }>(
+          const rows = await tx.query<OpenDelivery & { submitted: boolean; quiet: boolean }>(
             `SELECT d.day, d.id, d.alert, d.body, d.expires_at, a.secret, false AS cancelled,
                     (a.recipients <> 1 OR cardinality(a.lists) > 0) AS counted,
-                    EXISTS (SELECT 1 FROM submission s WHERE s.day = d.day AND s.delivery = d.id) AS submitted
+                    EXISTS (SELECT 1 FROM submission s WHERE s.day = d.day AND s.delivery = d.id) AS submitted,
+                    (SELECT count(DISTINCT s.segment) = max(s.segments) FROM submission s
+                     WHERE s.day = d.day AND s.delivery = d.id AND s.outcome = ${OUTCOME.accepted}
+                       AND s.bind = ANY($5::bigint[])) IS TRUE AS quiet
              FROM alert a JOIN delivery d ON d.day = a.day AND d.alert = a.id
              WHERE a.lane = $1 AND a.expires_at > $2 AND a.expires_at <= $3
                AND NOT EXISTS (SELECT 1 FROM final_state f WHERE f.day = d.day AND f.delivery = d.id)
                AND NOT EXISTS (SELECT 1 FROM chunk c WHERE c.id = d.chunk AND NOT c.settled)
              LIMIT $4`,
-            [this.#o.laneId(lane), mark?.upto ?? 0, upto, DELIVERIES_PER_STEP],
+            [this.#o.laneId(lane), mark?.upto ?? 0, upto, DELIVERIES_PER_STEP, this.#o.quietBinds],
           );
-          const submitted = new Set(rows.filter((row) => row.submitted).map((row) => row.id));
-          await this.#writeFinals(
-            tx,
-            entry,
-            parts,
-            rows,
-            (d) => (submitted.has(d.id) ? FINAL.unknown : FINAL.expired),
-            now,
+          const states = new Map(
+            rows.map(({ id, submitted, quiet }) => [
+              id,
+              quiet ? FINAL.submitted : submitted ? FINAL.unknown : FINAL.expired,
+            ]),
           );
+          await this.#writeFinals(tx, entry, parts, rows, (d) => states.get(d.id) ?? FINAL.expired, now);
           const full = rows.length === DELIVERIES_PER_STEP;
           // The mark stays a minute behind, for alerts whose last chunk was still open.
           if (!full)

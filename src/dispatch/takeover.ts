@@ -120,7 +120,7 @@ async function settleChunk(options: TakeoverOptions, chunk: LeftChunk): Promise<
          AND NOT (f.state IS NOT NULL AND s.refused IS TRUE)
          AND (s.segments IS NULL OR cardinality(s.answered) < s.segments)
          AND NOT EXISTS (SELECT 1 FROM release r WHERE r.day = c.day AND r.delivery = u.id AND r.attempt = c.attempt
-                           AND r.reason <> 'throttled')
+                           AND r.reason <> 'throttled' AND r.at >= c.at)
        ORDER BY d.id`,
       [chunk.day, chunk.id],
     );

@@ -132,6 +132,39 @@ describe('throttle', () => {
     expect(burst).toBe(100);
   });
 
+  test('a share of the contract is used evenly, and the whole contract still holds in any second', () => {
+    const shares = fc.array(
+      fc.record({ ms: fc.integer({ min: 1, max: 3_000 }), share: fc.double({ min: 0.1, max: 1, noNaN: true }) }),
+      {
+        minLength: 1,
+        maxLength: 8,
+      },
+    );
+    fc.assert(
+      fc.property(fc.integer({ min: 10, max: 400 }), shares, (tps, parts) => {
+        const throttle = new Throttle({ tps, guardMs: 20 }, 0);
+        const sends: number[] = [];
+        let now = 1_100;
+        for (const { ms, share } of parts) {
+          throttle.use(share, now);
+          const end = now + ms;
+          let count = 0;
+          while (now < end) {
+            if (throttle.take(now)) {
+              sends.push(now);
+              count++;
+            } else now = Math.min(end, Math.max(now + 0.01, throttle.nextAt(now)));
+          }
+          expect(count).toBeLessThanOrEqual((ms / 1_000) * share * tps + Math.max(1, 0.1 * share * tps) + 1);
+        }
+        expect(most(sends, 1_000)).toBeLessThanOrEqual(tps);
+      }),
+      { numRuns: 60 },
+    );
+    for (const share of [0, -1, 1.1, Number.NaN])
+      expect(() => new Throttle({ tps: 1, guardMs: 0 }, 0).use(share, 0)).toThrow(RangeError);
+  });
+
   test('a pause holds everything back until it ends', () => {
     const throttle = new Throttle({ tps: 10, guardMs: 0 }, 0);
     throttle.pause(5_000);

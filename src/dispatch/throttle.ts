@@ -33,7 +33,9 @@ export class Throttle {
   readonly tps: number;
   readonly #windowMs: number;
   readonly #guardMs: number;
-  readonly #burst: number;
+  /** What is refilled each second: the contract, or the share of it that is in use. */
+  #rate: number;
+  #burst: number;
   /** When the last R PDUs left. */
   readonly #left: Float64Array;
   /** The latest time at which each of them arrived, as far as it is known. */
@@ -53,6 +55,7 @@ export class Throttle {
     this.tps = tps;
     this.#windowMs = tps >= 1 ? 1000 : 1000 / tps;
     this.#guardMs = guardMs;
+    this.#rate = tps;
     this.#burst = Math.max(1, BURST_SECONDS * tps);
     const length = Math.max(1, Math.floor(tps));
     this.#left = new Float64Array(length).fill(now);
@@ -67,7 +70,7 @@ export class Throttle {
   /** The earliest time, ≥ now, at which one PDU may leave if nothing is answered before. */
   nextAt(now: number): number {
     const tokens = this.#tokensAt(now);
-    const paced = tokens >= 1 ? now : now + ((1 - tokens) * 1000) / this.tps;
+    const paced = tokens >= 1 ? now : now + ((1 - tokens) * 1000) / this.#rate;
     return Math.max(now, paced, this.#freeAt(this.#next), this.#pausedUntil);
   }
 
@@ -117,6 +120,18 @@ export class Throttle {
     this.#pausedUntil = Math.max(this.#pausedUntil, until);
   }
 
+  /** From now on this share of the contract leaves, > 0 and ≤ 1, evenly paced as before (pace.ts). */
+  use(share: number, now: number): void {
+    if (!(share > 0 && share <= 1)) throw new RangeError('a share is > 0 and ≤ 1');
+    const rate = share * this.tps;
+    if (rate === this.#rate) return;
+    const tokens = this.#tokensAt(now);
+    this.#rate = rate;
+    this.#burst = Math.max(1, BURST_SECONDS * rate);
+    this.#tokens = Math.min(this.#burst, tokens);
+    this.#refilledAt = now;
+  }
+
   /** From when on the window has a place for this slot: one window after the slot R places before it arrived. */
   #freeAt(slot: Slot): number {
     const length = this.#left.length;
@@ -141,6 +156,6 @@ export class Throttle {
   }
 
   #tokensAt(now: number): number {
-    return Math.min(this.#burst, this.#tokens + (Math.max(0, now - this.#refilledAt) * this.tps) / 1000);
+    return Math.min(this.#burst, this.#tokens + (Math.max(0, now - this.#refilledAt) * this.#rate) / 1000);
   }
 }

@@ -50,6 +50,10 @@ export interface Item {
   /** The worst outcome of this attempt's segments so far. */
   worst: 0 | 1 | 2 | 3 | 4;
   worstStatus: number | null;
+  /** The carrier refused the account as a whole, so this goes back unspent. */
+  returned: { segment: number; status: number } | null;
+  /** What the alert gave for the carriers' optional parameters, by name. */
+  tlvs: Readonly<Record<string, string>> | null;
 }
 
 /** What dispatch does in the journal's transaction beside the facts. */

@@ -22,6 +22,7 @@ import {
   type Policies,
   type Route,
 } from '../policy/index.ts';
+import { PROTOCOL } from '../smpp/index.ts';
 import { createFanoutQueue, insertFanoutJobs, notifyFanout } from './job.ts';
 
 export interface World {
@@ -70,7 +71,7 @@ export async function openWorld(database: Database, routes: TestRoutes = ONE_ROU
 
 export function testPolicies(routes: TestRoutes): Policies {
   const folder = new URL('../../policies', import.meta.url).pathname;
-  const policies = loadPolicies(folder, { TOCSIN_DEMO_A_PASSWORD: 'x', TOCSIN_DEMO_B_PASSWORD: 'x' });
+  const policies = loadPolicies(folder, { TOCSIN_DEMO_A_PASSWORD: 'x', TOCSIN_DEMO_B_PASSWORD: 'x' }, PROTOCOL);
   const list = Object.entries(routes).map(
     ([name, { prefixes, lanes }]): Route => ({ name, prefixes, lanes: lanes ?? null, binds: [`${name}-bind`] }),
   );

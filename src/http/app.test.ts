@@ -88,6 +88,20 @@ describe('POST /v1/alerts', () => {
     });
   });
 
+  it('hands on values for optional parameters, and leaves them out of a request that gives none', async () => {
+    const { world, call } = makeApp();
+    for (const tlvs of [{ template: '1107', port: 5_099 }, {}, null]) {
+      expect((await call('POST', '/v1/alerts', { ...alertBody, tlvs })).status).toBe(202);
+    }
+    expect(world.submitted.map(({ request }) => request.tlvs)).toEqual([
+      { template: '1107', port: 5_099 },
+      undefined,
+      undefined,
+    ]);
+    // So that the fingerprint of such a request is what it was before there were any.
+    expect(world.submitted[1]?.request).not.toHaveProperty('tlvs');
+  });
+
   const many = Array.from({ length: 5_001 }, (_, i) => ({ msisdn: `+4477009${String(i).padStart(5, '0')}` }));
   it.each<[string, unknown, ProblemCode, string | null, string]>([
     ['an unknown field', but({ colour: 'red' }), 'unknown-field', 'colour', 'unknown-field'],
@@ -213,6 +227,21 @@ describe('POST /v1/alerts', () => {
     ['a duration of nothing', but({ validFor: 'PT0S' }), 'invalid-request', 'validFor', 'duration'],
     ['a duration of a century', but({ validFor: 'P99999D' }), 'invalid-request', 'validFor', 'duration'],
     ['a sender that no carrier can show', but({ sender: 'A very long sender' }), 'invalid-request', 'sender', 'sender'],
+    ['a parameter by no name', but({ tlvs: { 'a b': 'x' } }), 'tlv-unknown', 'tlvs.?', 'tlv-unknown'],
+    [
+      'a parameter that is neither text nor number',
+      but({ tlvs: { port: [1] } }),
+      'invalid-request',
+      'tlvs.port',
+      'invalid',
+    ],
+    [
+      'more parameters than any carrier takes',
+      but({ tlvs: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`p${i}`, i])) }),
+      'invalid-request',
+      'tlvs',
+      'too-many',
+    ],
     ['a reference with a line feed', but({ reference: 'a\nb' }), 'invalid-request', 'reference', 'characters'],
     ['secret as a word', but({ secret: 'yes' }), 'invalid-request', 'secret', 'type'],
     ['an array', [], 'invalid-request', null, 'type'],
@@ -300,6 +329,8 @@ describe('POST /v1/alerts', () => {
     ['lane-not-allowed', 403, null],
     ['expires-in-past', 422, null],
     ['list-empty', 422, null],
+    ['tlv-unknown', 422, null],
+    ['tlv-value', 422, null],
     ['idempotency-mismatch', 422, null],
     ['idempotency-running', 409, 2],
     ['cannot-meet-expiry', 503, 30],

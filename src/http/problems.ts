@@ -65,6 +65,8 @@ export const PROBLEM_TYPES: Readonly<Record<ProblemCode, ProblemType>> = {
   'validity-too-long': { status: 422, title: 'The validity is longer than the lane allows' },
   'text-too-long': { status: 422, title: 'The text is longer than 255 segments' },
   'text-has-card-number': { status: 422, title: 'The text shows a card number' },
+  'tlv-unknown': { status: 422, title: 'No carrier takes an optional parameter of this name' },
+  'tlv-value': { status: 422, title: 'The value does not fit the optional parameter' },
   'msisdn-not-possible': { status: 422, title: 'Not a possible E.164 number' },
   'list-unknown': { status: 422, title: 'There is no such list' },
   'list-empty': { status: 422, title: 'The list has no members' },

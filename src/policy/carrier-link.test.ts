@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { PROTOCOL } from '../smpp/index.ts';
 import { policyCheck } from './check.ts';
 import { PolicyError } from './error.ts';
 import { loadPolicies } from './load.ts';
@@ -42,7 +43,7 @@ function write(fields: object): void {
 
 function load(fields: object, env: Record<string, string> = ENV) {
   write(fields);
-  const carrier = loadPolicies(folder, env).carriers.a;
+  const carrier = loadPolicies(folder, env, PROTOCOL).carriers.a;
   if (carrier === undefined) throw new Error('there is a carrier a');
   return carrier;
 }
@@ -139,13 +140,15 @@ describe.skipIf(!hasOpenssl)('keys and certificates (skipped where there is no o
       unverifiedBecause: null,
     });
     expect(carrier.tls?.cert).toEqual(readFileSync(join(folder, 'tls/one.pem')));
-    expect(policyCheck(folder, ENV)).toContain('bank at smsc.example:2775 over TLSv1.2+ with our certificate, 10 TPS');
+    expect(policyCheck(folder, ENV, PROTOCOL)).toContain(
+      'bank at smsc.example:2775 over TLSv1.2+ with our certificate, 10 TPS',
+    );
   });
 
   test('no verification is shown by policy check with its reason', () => {
     write({ tls: { verify: { none: 'a lab without certificates' } }, hosts: [{ host: 'b', port: 1 }] });
     const line = 'smsc.example:2775, else b:1 over TLSv1.2+ NOT VERIFIED (a lab without certificates)';
-    expect(policyCheck(folder, ENV)).toContain(line);
+    expect(policyCheck(folder, ENV, PROTOCOL)).toContain(line);
   });
 
   test.each<[string, object, string, RegExp]>([

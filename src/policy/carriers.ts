@@ -1,7 +1,14 @@
 /** carriers.yaml: one entry per carrier account (a bind), with what its contract and its SMSC allow. */
 import { z } from 'zod';
+import {
+  type CarrierFieldPolicy,
+  carrierFields,
+  type FieldMistake,
+  npi,
+  resolveCarrierFields,
+  ton,
+} from './carrier-fields.ts';
 import { type CarrierLink, carrierLinkFields, resolveCarrierLink } from './carrier-link.ts';
-import type { DocumentPath } from './document.ts';
 import {
   ascii,
   duration,
@@ -15,11 +22,12 @@ import {
   resolveFromEnvironment as resolve,
   secretFromEnvironment,
 } from './fields.ts';
+import type { Protocol } from './protocol.ts';
 
 /** The name of a carrier account; a bind in tables, metrics and routing. */
 export type BindName = string;
 
-export interface CarrierPolicy extends CarrierLink {
+export interface CarrierPolicy extends CarrierLink, CarrierFieldPolicy {
   readonly host: string;
   readonly port: number;
   readonly systemId: string;
@@ -68,16 +76,6 @@ export interface CarrierPolicy extends CarrierLink {
   readonly destNpi: number;
 }
 
-/** SMPP 3.4 §5.2.5. */
-const ton = z.int().min(0).max(6);
-/** SMPP 3.4 §5.2.6. */
-const npi = z.union(
-  [0, 1, 3, 4, 6, 8, 9, 10, 14, 18].map((value) => z.literal(value)),
-  {
-    error: 'must be a numbering plan indicator of SMPP 3.4: 0, 1, 3, 4, 6, 8, 9, 10, 14 or 18',
-  },
-);
-
 /** SMPP 3.4 §5.2.1: a C-octet string of at most 9 octets, its NUL included. */
 export const PASSWORD_MAX = 8;
 
@@ -121,6 +119,7 @@ export const carrier = z
     destTon: ton.default(1),
     destNpi: npi.default(1),
     ...carrierLinkFields,
+    ...carrierFields,
   })
   .refine((fields) => fields.reconnectFirst <= fields.reconnectMax, {
     error: 'must not be longer than reconnectMax',
@@ -134,25 +133,27 @@ export const carriersFile = z
   .refine(({ carriers }) => Object.keys(carriers).length > 0, { error: 'names no carrier', path: ['carriers'] })
   .transform(({ carriers }) => carriers);
 
-export type CarrierMistake = (field: string | DocumentPath, reason: string) => void;
-
-/** Fills in what comes from the environment, and from files below `folder`. Each mistake names the variable, never its value. */
+/**
+ * Fills in what comes from the environment, and from files below `folder`, and holds the rest against the protocol's
+ * tables. A mistake about a variable names it, never its value.
+ */
 export function resolveCarrier(
   fields: CarrierFields,
   env: Environment,
   folder: string,
-  mistake: CarrierMistake,
+  protocol: Protocol,
+  mistake: FieldMistake,
 ): CarrierPolicy {
   return {
-    ...resolveCarrierLink(fields, env, folder, mistake),
-    host: resolve(fields.host, env, parseHost, 'a host', (reason) => mistake('host', reason)),
-    port: resolve(fields.port, env, parsePort, 'a port (1–65535)', (reason) => mistake('port', reason)),
+    ...resolveCarrierLink(fields, env, folder, (field, reason) => mistake([field].flat(), reason)),
+    host: resolve(fields.host, env, parseHost, 'a host', (reason) => mistake(['host'], reason)),
+    port: resolve(fields.port, env, parsePort, 'a port (1–65535)', (reason) => mistake(['port'], reason)),
     password: resolve<string>(
       fields.password,
       env,
       parsePassword,
       `1–${PASSWORD_MAX} printable ASCII characters`,
-      (reason) => mistake('password', reason),
+      (reason) => mistake(['password'], reason),
     ),
     systemId: fields.systemId,
     systemType: fields.systemType,
@@ -180,6 +181,7 @@ export function resolveCarrier(
     sourceNpi: fields.sourceNpi,
     destTon: fields.destTon,
     destNpi: fields.destNpi,
+    ...resolveCarrierFields(fields, protocol, mistake),
   };
 }
 

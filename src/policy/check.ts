@@ -4,10 +4,11 @@ import { formatDuration } from './duration.ts';
 import type { Environment } from './fields.ts';
 import { LANES } from './lanes.ts';
 import { loadPolicies } from './load.ts';
+import type { Protocol } from './protocol.ts';
 
 /** A summary in a few lines. @throws PolicyError when the policies can't be used. */
-export function policyCheck(dir: string, env: Environment): string {
-  const { lanes, carriers, routing, files } = loadPolicies(dir, env);
+export function policyCheck(dir: string, env: Environment, protocol: Protocol): string {
+  const { lanes, carriers, routing, files } = loadPolicies(dir, env, protocol);
   const lines = [`The policies in ${dir} are good.`, '', 'Files (SHA-256)'];
   for (const { name, digest } of files) lines.push(`  ${digest.toString('hex')}  ${name}`);
   lines.push('', 'Lanes');

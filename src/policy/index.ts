@@ -6,6 +6,13 @@
  *
  * This room knows no other but platform: it says what is allowed and wanted, and does nothing.
  */
+export {
+  ALERT_TLV_NAME,
+  alertTlvs,
+  type CarrierFieldPolicy,
+  type SenderPolicy,
+  type TlvPolicy,
+} from './carrier-fields.ts';
 export type { BindName, CarrierPolicy } from './carriers.ts';
 export { policyCheck } from './check.ts';
 export { DAY_MS, formatDuration, parseDuration } from './duration.ts';
@@ -14,5 +21,6 @@ export type { Environment } from './fields.ts';
 export { isLaneName, LANES, type LaneName, type LanePolicy, type RetryPolicy } from './lanes.ts';
 export { loadPolicies, type Policies } from './load.ts';
 export { Names } from './names.ts';
+export type { Protocol, Refusal, ValueType } from './protocol.ts';
 export { compileRouting, type Route, type RoutingPolicy, routeCase, routeOf } from './routing.ts';
 export { policySchemas } from './schemas.ts';

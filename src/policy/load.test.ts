@@ -3,6 +3,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
+import { PROTOCOL } from '../smpp/index.ts';
+import { alertTlvs } from './carrier-fields.ts';
 import { policyCheck } from './check.ts';
 import { PolicyError } from './error.ts';
 import { loadPolicies } from './load.ts';
@@ -18,7 +20,7 @@ afterEach(() => {
 
 describe('the policies that come with Tocsin', () => {
   test('are good, and durations, tags and shares are what the files say', () => {
-    const { lanes, carriers, routing } = loadPolicies(DEFAULTS, ENV);
+    const { lanes, carriers, routing } = loadPolicies(DEFAULTS, ENV, PROTOCOL);
     expect(lanes.emergency).toEqual({
       priority: 1000,
       priorityFlag: 3,
@@ -38,7 +40,10 @@ describe('the policies that come with Tocsin', () => {
 
   test('take host and port of the simulated carrier from the environment', () => {
     const env = { ...ENV, TOCSIN_DEMO_A_HOST: 'smsc.example', TOCSIN_DEMO_A_PORT: '40001' };
-    expect(loadPolicies(DEFAULTS, env).carriers['demo-a']).toMatchObject({ host: 'smsc.example', port: 40001 });
+    expect(loadPolicies(DEFAULTS, env, PROTOCOL).carriers['demo-a']).toMatchObject({
+      host: 'smsc.example',
+      port: 40001,
+    });
   });
 
   test('have JSON Schemas that are up to date (node scripts/policy-schemas.ts writes them)', () => {
@@ -50,15 +55,67 @@ describe('the policies that come with Tocsin', () => {
   });
 
   test('are summed up without the password', () => {
-    const summary = policyCheck(DEFAULTS, { TOCSIN_DEMO_A_PASSWORD: 'hUnTer2' });
+    const summary = policyCheck(DEFAULTS, { TOCSIN_DEMO_A_PASSWORD: 'hUnTer2' }, PROTOCOL);
     expect(summary).toContain('demo-a at 127.0.0.1:2775, 700 TPS, 2 × window 200, routes default');
     expect(summary).not.toContain('hUnTer2');
   });
 });
 
+test('what a carrier wants in the fields is read as it is written', () => {
+  const folder = changed(
+    'carriers.yaml',
+    'tps: 700',
+    `tps: 700
+    statuses: { ESME_RSUBMITFAIL: message, 0x0412: throttled, ESME_RINVPARLEN: temporary }
+    priorityFlags: { emergency: 4, bulk: 1 }
+    highestPriorityFlag: 4
+    utcOffset: '-03:30'
+    validityMode: relative
+    longestValidity: P2D
+    senderRules: [{ prefix: '+91', ton: 2, npi: 1, plus: true }, { form: short-code, ton: 6, npi: 0 }]
+    tlvs:
+      - { tag: 0x1401, type: string, value: '1101234567890' }
+      - { tag: source_port, type: int16, from: alert.tlvs.port, value: 5099 }
+    senders:
+      MyBank: { serviceType: CMT, tlvs: [{ tag: 0x1401, type: string, from: alert.tlvs.template }] }`,
+  );
+  const file = join(folder, 'carriers.yaml');
+  writeFileSync(file, readFileSync(file, 'utf8').replace('    validityMode: absolute\n', ''));
+  const { carriers } = loadPolicies(folder, ENV, PROTOCOL);
+  expect(carriers['demo-a']).toMatchObject({
+    statuses: new Map([
+      [0x45, 'message'],
+      [0x412, 'throttled'],
+      [0xc2, 'temporary'],
+    ]),
+    priorityFlags: { emergency: 4, bulk: 1 },
+    utcOffset: -14,
+    scheduleForm: 'relative',
+    longestValidityMs: 2 * 86_400_000,
+    senderRules: [
+      { form: null, prefix: '+91', ton: 2, npi: 1, plus: true },
+      { form: 'short-code', prefix: '', ton: 6, npi: 0, plus: false },
+    ],
+    tlvs: [
+      { tag: 0x1401, value: Buffer.from('1101234567890'), alertName: null },
+      { tag: 0x020a, value: Buffer.from('13eb', 'hex'), alertName: 'port' },
+    ],
+  });
+  expect(carriers['demo-a']?.senders.get('MyBank')).toEqual({
+    serviceType: 'CMT',
+    tlvs: [{ tag: 0x1401, type: 'string', value: null, alertName: 'template' }],
+  });
+  expect([...alertTlvs(carriers)].map(([name, uses]) => [name, uses.map(({ tag }) => tag)])).toEqual([
+    ['port', [0x020a]],
+    ['template', [0x1401]],
+  ]);
+});
+
 describe('the digest of each file', () => {
   const digests = (folder: string, env = ENV): Record<string, string> =>
-    Object.fromEntries(loadPolicies(folder, env).files.map(({ name, digest }) => [name, digest.toString('hex')]));
+    Object.fromEntries(
+      loadPolicies(folder, env, PROTOCOL).files.map(({ name, digest }) => [name, digest.toString('hex')]),
+    );
 
   test('is that of its bytes, and not of the environment', () => {
     const names = ['carriers.yaml', 'lanes.yaml', 'routing.yaml'];
@@ -100,6 +157,233 @@ const MISTAKES: [file: string, from: string | RegExp, to: string, path: string, 
   ['routing.yaml', "['+']", "['+', +44]", 'routes[0].prefixes[1]', /quoted/, 'prefixes:'],
   ['routing.yaml', "['+']", '[+]', 'routes[0].prefixes[0]', /quotes/, 'prefixes:'],
   ['routing.yaml', "['+']", "['+', '0044']", 'routes[0].prefixes[1]', /'\+'/, 'prefixes:'],
+  // What a carrier wants in the fields
+  [
+    'carriers.yaml',
+    'tps: 700',
+    `tps: 700\n    statuses: { '0x0045': later }`,
+    'carriers.demo-a.statuses.0x0045',
+    /temporary/,
+    'statuses:',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    statuses: { ESME_NONE: bind }',
+    'carriers.demo-a.statuses.ESME_NONE',
+    /no command_status/,
+    'statuses:',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    `tps: 700\n    statuses: { '0x0500': bind }`,
+    'carriers.demo-a.statuses.0x0500',
+    /no command_status/,
+    'statuses:',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    statuses: { ESME_ROK: bind }',
+    'carriers.demo-a.statuses.ESME_ROK',
+    /no command_status/,
+    'statuses:',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    `tps: 700\n    statuses: { ESME_RSUBMITFAIL: bind, '0x45': address }`,
+    'carriers.demo-a.statuses.0x45',
+    /another name/,
+    'statuses:',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    priorityFlags: { bulk: 4 }',
+    'carriers.demo-a.priorityFlags.bulk',
+    /highestPriorityFlag, 3/,
+    'priorityFlags:',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    priorityFlags: { bulk: 5 }',
+    'carriers.demo-a.priorityFlags.bulk',
+    /<=4/,
+    'priorityFlags:',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    highestPriorityFlag: 5',
+    'carriers.demo-a.highestPriorityFlag',
+    /3, or 4/,
+    'highestPriorityFlag',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    `tps: 700\n    utcOffset: '+05:20'`,
+    'carriers.demo-a.utcOffset',
+    /quarters/,
+    'utcOffset',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    `tps: 700\n    utcOffset: '+12:15'`,
+    'carriers.demo-a.utcOffset',
+    /quarters/,
+    'utcOffset',
+  ],
+  ['carriers.yaml', 'tps: 700', 'tps: 700\n    utcOffset: 5', 'carriers.demo-a.utcOffset', /quotes/, 'utcOffset'],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    longestValidity: PT0S',
+    'carriers.demo-a.longestValidity',
+    /between/,
+    'longestValidity',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    senderRules: [{ form: local, ton: 1, npi: 1 }]',
+    'carriers.demo-a.senderRules[0].form',
+    /international/,
+    'senderRules',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    senderRules: [{ ton: 7, npi: 1 }]',
+    'carriers.demo-a.senderRules[0].ton',
+    /<=6/,
+    'senderRules',
+  ],
+  [
+    'carriers.yaml',
+    'receipts: all',
+    'receipts: none\n    intermediateReceipts: true',
+    'carriers.demo-a.intermediateReceipts',
+    /sends none/,
+    'intermediate',
+  ],
+  [
+    'carriers.yaml',
+    'receipts: all',
+    'receipts: none\n    receiptsOn: failure',
+    'carriers.demo-a.receiptsOn',
+    /sends none/,
+    'receiptsOn',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    doubtWait: PT5S',
+    'carriers.demo-a.doubtWait',
+    /needs user/,
+    'doubtWait',
+  ],
+  ['carriers.yaml', 'tps: 700', 'tps: 700\n    restFirst: PT2M', 'carriers.demo-a.restFirst', /restMax/, 'restFirst'],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: 0x0700, type: int8, value: 1 }]',
+    'carriers.demo-a.tlvs[0].tag',
+    /0x1400/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: message_payload, type: string, value: a }]',
+    'carriers.demo-a.tlvs[0].tag',
+    /submit_sm may carry/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: 0x1401, type: int8, value: 256 }]',
+    'carriers.demo-a.tlvs[0].value',
+    /0..255/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: source_port, type: int8, value: 1 }]',
+    'carriers.demo-a.tlvs[0].value',
+    /2 octets/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: 0x1401, type: int9, value: 1 }]',
+    'carriers.demo-a.tlvs[0].type',
+    /int8/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: 0x1401, type: string }]',
+    'carriers.demo-a.tlvs[0]',
+    /needs a value/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: 0x1401, type: string, from: text }]',
+    'carriers.demo-a.tlvs[0].from',
+    /alert.tlvs/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: 0x1400, type: string, value: a }]',
+    'carriers.demo-a.tlvs[0].tag',
+    /correlationTlv/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    tlvs: [{ tag: 0x1401, type: string, value: a }, { tag: 5121, type: string, value: b }]',
+    'carriers.demo-a.tlvs[1].tag',
+    /tlvs\[0\]/,
+    'tlvs',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    'tps: 700\n    senders: { TwelveCharss: {} }',
+    'carriers.demo-a.senders.TwelveCharss',
+    /11 characters/,
+    'senders',
+  ],
+  [
+    'carriers.yaml',
+    'tps: 700',
+    `tps: 700\n    senders: { Bank: { tlvs: [{ tag: 0x1401, type: string, value: 'Ж' }] } }`,
+    'carriers.demo-a.senders.Bank.tlvs[0].value',
+    /00FF/,
+    'senders',
+  ],
+  [
+    'carriers.yaml',
+    'defaultSender: Tocsin',
+    'defaultSender: Tocsin Alerts',
+    'carriers.demo-a.defaultSender',
+    /11 characters/,
+    'defaultSender',
+  ],
   // Between fields and files
   ['lanes.yaml', 'defaultValidity: P1D', 'defaultValidity: P4D', 'lanes.bulk.defaultValidity', /longest/, 'P4D'],
   ['lanes.yaml', 'PT5M', 'PT2S', 'lanes.security.minRemaining', /shorter than defaultValidity/, 'minRemaining'],
@@ -171,7 +455,7 @@ function changed(file: string, from: string | RegExp, to: string): string {
 
 function mistakes(folder: string, env: Record<string, string>): PolicyError {
   try {
-    loadPolicies(folder, env);
+    loadPolicies(folder, env, PROTOCOL);
   } catch (error) {
     if (error instanceof PolicyError) return error;
     throw error;

@@ -8,6 +8,7 @@ import { DAY_MS, formatDuration } from './duration.ts';
 import { PolicyError, type PolicyIssue } from './error.ts';
 import type { Environment } from './fields.ts';
 import { LANES, type LaneName, type LanePolicy, lanesFile } from './lanes.ts';
+import type { Protocol } from './protocol.ts';
 import { checkRoutes, compileRouting, type Route, type RoutingPolicy, routingFile } from './routing.ts';
 
 export interface Policies {
@@ -26,8 +27,9 @@ export const POLICY_FILES = { lanes: lanesFile, carriers: carriersFile, routing:
  *
  * @throws PolicyError that names every mistake with file, line, path and reason. Mistakes between the files are looked
  *   for only when each file is well-formed by itself.
+ * @param protocol the tables that carriers.yaml is held against: `PROTOCOL` of the SMPP room.
  */
-export function loadPolicies(dir: string, env: Environment): Policies {
+export function loadPolicies(dir: string, env: Environment, protocol: Protocol): Policies {
   const issues: PolicyIssue[] = [];
   const documents = {
     lanes: read(join(dir, 'lanes.yaml'), lanesFile, issues),
@@ -37,7 +39,7 @@ export function loadPolicies(dir: string, env: Environment): Policies {
   const { lanes, carriers, routing } = documents;
   if (lanes === null || carriers === null || routing === null) throw new PolicyError(issues);
 
-  const resolved = resolveCarriers(carriers, env, issues);
+  const resolved = resolveCarriers(carriers, env, protocol, issues);
   checkRouting(routing, resolved, issues);
   checkHorizons(lanes.value, carriers, routing.value, issues);
   if (issues.length > 0) throw new PolicyError(issues);
@@ -71,13 +73,14 @@ function read<S extends z.ZodType>(file: string, schema: S, issues: PolicyIssue[
 function resolveCarriers(
   { document, value }: Read<Record<string, CarrierFields>>,
   env: Environment,
+  protocol: Protocol,
   issues: PolicyIssue[],
 ): Record<BindName, CarrierPolicy> {
   return Object.fromEntries(
     Object.entries(value).map(([name, fields]) => [
       name,
-      resolveCarrier(fields, env, dirname(document.file), (field, reason) =>
-        issues.push(document.issue(['carriers', name, ...[field].flat()], reason)),
+      resolveCarrier(fields, env, dirname(document.file), protocol, (path, reason) =>
+        issues.push(document.issue(['carriers', name, ...path], reason)),
       ),
     ]),
   );

@@ -77,8 +77,11 @@ export interface ReleaseRow {
   attempt: number;
   segment: number;
   bind: number;
-  /** `handed-back`, `expired`, `cancelled`: not sent after all. `throttled`: the SMSC asked us to slow down. */
-  reason: 'handed-back' | 'expired' | 'cancelled' | 'throttled';
+  /**
+   * `handed-back`, `expired`, `cancelled`: not sent after all. `throttled`: the SMSC asked us to slow down.
+   * `bind-refused`: the SMSC takes nothing from the account, and the delivery went back to its route.
+   */
+  reason: 'handed-back' | 'expired' | 'cancelled' | 'throttled' | 'bind-refused';
   status: number | null;
   at: EpochMs;
 }

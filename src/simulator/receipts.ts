@@ -144,11 +144,15 @@ export class ReceiptStore {
       case 'ok':
         this.#stats.answered += 1;
         break;
-      case 'permanent':
+      case 'address':
+      case 'message':
         this.#stats.refusedPermanent += 1;
         break;
+      // The receiver's own trouble says nothing of the receipt.
+      case 'bind':
       case 'temporary':
       case 'throttled':
+      case 'unknown':
         this.#stats.refusedTemporary += 1;
         if (this.#spent(receipt)) break;
         receipt.dueUs = nowUs + this.#options.redeliverAfterMs * 1000;

@@ -8,6 +8,7 @@
 export * from './bind.ts';
 export * from './cold.ts';
 export * from './commands.ts';
+export * from './congestion.ts';
 export type { TlsOptions } from './connect.ts';
 export * from './correlation.ts';
 export * from './errors.ts';
@@ -22,11 +23,23 @@ export { decodePdu, encodePdu, pduOf } from './pdus/codec.ts';
 export type { Destination, Unsuccess } from './pdus/fields.ts';
 export { PDUS, type Pdu, type PduCommand, type PduHead, type PduOf, type UnknownPdu } from './pdus/table.ts';
 export { readTlv, readTlvsOf, TLVS, type TlvName, type TlvValue, tlv, tlvName } from './pdus/tlvs.ts';
+export * from './priority.ts';
+export { PROTOCOL } from './protocol.ts';
 export * from './receipt.ts';
 export * from './segment.ts';
 export * from './server-session.ts';
 export * from './session.ts';
+export * from './source-address.ts';
 export * from './stats.ts';
 export * from './status.ts';
+export { statusDocs } from './status-docs.ts';
+export * from './submit-tlvs.ts';
 export * from './text.ts';
 export * from './times.ts';
+export {
+  matchUserReference,
+  readUserReference,
+  USER_MESSAGE_REFERENCE,
+  userReferenceOf,
+  userReferenceTlv,
+} from './user-reference.ts';

@@ -1,5 +1,5 @@
 /**
- * The 16 characters of SMPP 3.4 §7.1.1: absolute `YYMMDDhhmmsstnn+` and relative `YYMMDDhhmmss000R`.
+ * The 16 characters of SMPP 3.4 §7.1.1: absolute `YYMMDDhhmmsstnnp` and relative `YYMMDDhhmmss000R`.
  *
  * Rounding always falls on the safe side: a validity never reaches past its end (down), a schedule never comes early
  * (up), and neither is ever rounded to nothing or into the past: then the answer is null and the caller decides.
@@ -11,9 +11,58 @@ export type ValidityMode = 'absolute' | 'relative' | 'omitted';
 export type ScheduleMode = 'absolute' | 'relative';
 
 const SECOND = 1_000;
+const QUARTER = 900 * SECOND;
 const DAY_SECONDS = 86_400;
 /** A month has no fixed length, so a relative time speaks in days, and DD goes to 31. */
 const RELATIVE_SECONDS_MAX = 31 * DAY_SECONDS;
+
+/** How a carrier wants the times of a message. */
+export interface TimeForm {
+  readonly validity: ValidityMode;
+  /** `omitted`: the carrier holds nothing for later, so the message leaves when it is due. */
+  readonly schedule: ScheduleMode | 'omitted';
+  /** Quarters of an hour by which the carrier's local time is ahead of UTC, −48..48. Absolute times are written in it. */
+  readonly utcOffset: number;
+  /** No validity is longer than this, counted from when the message may first leave; null: any. */
+  readonly longestValidityMs: number | null;
+}
+
+/** schedule_delivery_time and validity_period as a submit_sm carries them: '' or 16 characters. */
+export interface DeliveryTimes {
+  readonly schedule: string;
+  readonly validity: string;
+}
+
+/**
+ * Both times of a message that must be delivered neither before `notBefore` nor after `expiresAt`, as they stand at `now`.
+ * All are epoch milliseconds.
+ * @returns null when the message has expired: nothing is left that the carrier's form can say.
+ * @throws FieldError when the message would be due only after it has expired, when a relative time can't reach so far,
+ *   and outside the years 2000 to 2099.
+ */
+export function deliveryTimes(
+  form: TimeForm,
+  { notBefore, expiresAt }: { notBefore: number | null; expiresAt: number },
+  now: number,
+): DeliveryTimes | null {
+  const { utcOffset, longestValidityMs } = form;
+  const later = form.schedule !== 'omitted' && notBefore !== null && notBefore > now;
+  if (later && notBefore >= expiresAt) throw new FieldError('schedule_delivery_time', 'is not before the expiry');
+  const first = later ? notBefore : now;
+  const end = longestValidityMs === null ? expiresAt : Math.min(expiresAt, first + longestValidityMs);
+  const validity = validityPeriod(form.validity, end, now, utcOffset);
+  if (validity === null) return null;
+  if (!later) return { schedule: '', validity };
+  const schedule = scheduleDeliveryTime(form.schedule, notBefore, now, utcOffset);
+  if (schedule === null) {
+    throw new FieldError('schedule_delivery_time', 'is further ahead than the 31 days that a relative time can say');
+  }
+  const until = resolveTime(validity, now);
+  if (until !== null && (resolveTime(schedule, now) ?? now) >= until) {
+    throw new FieldError('schedule_delivery_time', 'leaves no whole second before the validity ends');
+  }
+  return { schedule, validity };
+}
 
 /**
  * The validity_period of a message that must not be delivered after `expiresAt`. Times are epoch milliseconds.
@@ -21,13 +70,13 @@ const RELATIVE_SECONDS_MAX = 31 * DAY_SECONDS;
  * @returns '' in mode `omitted`; null when nothing is left that the mode can say: the message has expired.
  * @throws FieldError when `expiresAt` lies outside the years 2000 to 2099 (mode `absolute`).
  */
-export function validityPeriod(mode: ValidityMode, expiresAt: number, now: number): string | null {
+export function validityPeriod(mode: ValidityMode, expiresAt: number, now: number, utcOffset = 0): string | null {
   switch (mode) {
     case 'omitted':
       return expiresAt > now ? '' : null;
     case 'absolute': {
       const end = Math.floor(expiresAt / SECOND) * SECOND;
-      return end > now ? formatAbsolute(end) : null;
+      return end > now ? formatAbsolute(end, utcOffset) : null;
     }
     case 'relative': {
       const seconds = Math.floor((expiresAt - now) / SECOND);
@@ -43,11 +92,11 @@ export function validityPeriod(mode: ValidityMode, expiresAt: number, now: numbe
  * @returns '' when `at` is not in the future; null when a relative time can't say it (over 31 days): hold it instead.
  * @throws FieldError when `at` lies outside the years 2000 to 2099 (mode `absolute`).
  */
-export function scheduleDeliveryTime(mode: ScheduleMode, at: number, now: number): string | null {
+export function scheduleDeliveryTime(mode: ScheduleMode, at: number, now: number, utcOffset = 0): string | null {
   if (at <= now) return '';
   switch (mode) {
     case 'absolute':
-      return formatAbsolute(Math.ceil(at / SECOND) * SECOND);
+      return formatAbsolute(Math.ceil(at / SECOND) * SECOND, utcOffset);
     case 'relative': {
       const seconds = Math.ceil((at - now) / SECOND);
       return seconds <= RELATIVE_SECONDS_MAX ? formatRelative(seconds) : null;
@@ -57,23 +106,32 @@ export function scheduleDeliveryTime(mode: ScheduleMode, at: number, now: number
   }
 }
 
+/** The largest offset that two digits of quarters may say (SMPP 3.4 §7.1.1.1): twelve hours. */
+export const UTC_OFFSET_MAX = 48;
+
 /**
- * `YYMMDDhhmmsstnn+` in UTC (offset `00+`), to a tenth of a second, rounded down.
- * @throws FieldError outside the years 2000 to 2099: the two digits of the year could not be read back.
+ * `YYMMDDhhmmsstnnp` to a tenth of a second, rounded down: local time, and by how many quarters of an hour (`nn`) it is
+ * ahead (`+`) of UTC or behind (`-`).
+ * @param utcOffset whole quarters of an hour, −48..48; 0 is UTC itself, `00+`.
+ * @throws FieldError when the offset is none, and outside the local years 2000 to 2099: their two digits could not be read back.
  */
-export function formatAbsolute(epochMs: number): string {
-  const date = new Date(epochMs);
-  const year = date.getUTCFullYear();
+export function formatAbsolute(epochMs: number, utcOffset = 0): string {
+  if (!Number.isInteger(utcOffset) || Math.abs(utcOffset) > UTC_OFFSET_MAX) {
+    throw new FieldError('time', 'has an offset that is not a whole number of quarters of an hour from -48 to 48');
+  }
+  const local = new Date(epochMs + utcOffset * QUARTER);
+  const year = local.getUTCFullYear();
   if (!(year >= 2000 && year <= 2099)) throw new FieldError('time', 'is outside the years 2000 to 2099');
   return (
     two(year - 2000) +
-    two(date.getUTCMonth() + 1) +
-    two(date.getUTCDate()) +
-    two(date.getUTCHours()) +
-    two(date.getUTCMinutes()) +
-    two(date.getUTCSeconds()) +
-    Math.floor(date.getUTCMilliseconds() / 100) +
-    '00+'
+    two(local.getUTCMonth() + 1) +
+    two(local.getUTCDate()) +
+    two(local.getUTCHours()) +
+    two(local.getUTCMinutes()) +
+    two(local.getUTCSeconds()) +
+    Math.floor(local.getUTCMilliseconds() / 100) +
+    two(Math.abs(utcOffset)) +
+    (utcOffset < 0 ? '-' : '+')
   );
 }
 
@@ -116,12 +174,12 @@ export function parseTime(text: string): SmppTime | null {
     const milliseconds = ((day * 24 + hour) * 60 + minute) * 60_000 + second * SECOND + tenth * 100;
     return { kind: 'relative', years: year, months: month, milliseconds };
   }
-  if (quarters > 48) return null;
+  if (quarters > UTC_OFFSET_MAX) return null;
   const local = Date.UTC(2000 + year, month - 1, day, hour, minute, second, tenth * 100);
   const date = new Date(local);
   if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day) return null;
   // nn: how many quarters of an hour local time is ahead (+) or behind (-) UTC.
-  return { kind: 'absolute', at: local - (match[9] === '+' ? 1 : -1) * quarters * 15 * 60_000 };
+  return { kind: 'absolute', at: local - (match[9] === '+' ? 1 : -1) * quarters * QUARTER };
 }
 
 /** The instant that a validity_period or schedule_delivery_time means when it is received at `now`; null if none. */

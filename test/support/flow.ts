@@ -40,7 +40,7 @@ export async function install(db: TestDatabase): Promise<Installation> {
   await writeFile(join(policies, 'routing.yaml'), "routes:\n  - name: default\n    prefixes: ['+']\n    binds: [a]\n");
   await writeFile(
     join(policies, 'carriers.yaml'),
-    `carriers:\n  a:\n    host: 127.0.0.1\n    port: ${simulator.port}\n    systemId: a\n    password: { env: PW }\n    tps: 200\n    window: 50\n    claimLimit: 50\n    correlationTlv: 0x1400\n    defaultSender: Tocsin\n`,
+    `carriers:\n  a:\n    host: 127.0.0.1\n    port: ${simulator.port}\n    systemId: a\n    password: { env: PW }\n    tps: 200\n    window: 50\n    claimLimit: 50\n    correlationTlv: 0x1400\n    defaultSender: Tocsin\n    tlvs: [{ tag: 0x1401, type: string, from: alert.tlvs.template }]\n`,
   );
   const env = {
     NODE_ENV: 'test',
@@ -103,7 +103,7 @@ async function oneRound(db: TestDatabase, { simulator }: Installation, server: R
     call('POST', '/v1/alerts', { lane, content: { text: `Charged ${last} EUR.` }, target, ...more });
 
   await alert('transaction', { recipients: [{ ...number(), reference: 'tx-1' }] }, { reference: 'card-1' });
-  await alert('transaction', { recipients: [number()] });
+  await alert('transaction', { recipients: [number()] }, { tlvs: { template: `110716${round}` } });
   await alert('security', { recipients: [number()] }, { secret: true });
   await alert('bulk', { recipients: [number(), number()] }, { sender: 'Bank' });
   await call('PUT', '/v1/lists/city', { members: [number(), { ...number(), language: 'fr' }, number()] });

@@ -6,8 +6,11 @@
  */
 import { createServer, type Socket } from 'node:net';
 
-/** What becomes of a submit_sm: the command_status that answers it, no answer until `release`, or the end of the session. */
-export type Verdict = number | 'hold' | 'hang-up';
+/**
+ * What becomes of a submit_sm: the command_status that answers it, no answer until `release`, the end of the session, or
+ * `mute`: it is taken and reported as delivered, but its answer is lost.
+ */
+export type Verdict = number | 'hold' | 'hang-up' | 'mute';
 
 export interface Arrived {
   /** The PDU as it came, header included. */
@@ -21,6 +24,10 @@ export interface PlainSmscOptions {
   verdict?: (frame: Buffer) => Verdict;
   /** Whether what was accepted is reported as delivered, with the beginning of the text, as SMSCs do. */
   receipts?: boolean;
+  /** What stands behind the message_id in the answer to what was accepted: optional parameters, as octets. */
+  answerTlvs?: () => Buffer;
+  /** What stands behind the text of a receipt. */
+  receiptTlvs?: (submit: SubmitFields) => Buffer;
 }
 
 export interface PlainSmsc {
@@ -55,12 +62,19 @@ export async function startPlainSmsc(options: PlainSmscOptions = {}): Promise<Pl
     arrived.push({ frame, at: Date.now() });
     const accept = (): void => {
       const id = `m${++messages}`;
-      socket.write(pdu(RESPONSE + SUBMIT_SM, 0, sequenceOf(frame), cString(id)));
-      if (options.receipts === true) socket.write(pdu(DELIVER_SM, 0, messages, receipt(id, readSubmitSm(frame))));
+      const tlvs = options.answerTlvs?.() ?? Buffer.alloc(0);
+      socket.write(pdu(RESPONSE + SUBMIT_SM, 0, sequenceOf(frame), Buffer.concat([cString(id), tlvs])));
+      if (options.receipts === true) report(id);
+    };
+    const report = (id: string): void => {
+      const submit = readSubmitSm(frame);
+      const tlvs = options.receiptTlvs?.(submit) ?? Buffer.alloc(0);
+      socket.write(pdu(DELIVER_SM, 0, messages, Buffer.concat([receipt(id, submit), tlvs])));
     };
     const verdict = smsc.verdict(frame);
     if (verdict === 'hang-up') socket.destroy();
     else if (verdict === 'hold') held.push(accept);
+    else if (verdict === 'mute') report(`m${++messages}`);
     else if (verdict === 0) accept();
     else socket.write(pdu(RESPONSE + SUBMIT_SM, verdict, sequenceOf(frame)));
     for (const watcher of watchers) watcher();

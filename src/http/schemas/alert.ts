@@ -9,6 +9,7 @@ import {
   type AlertView,
   type TargetRecipient,
 } from '../../alerts/index.ts';
+import { ALERT_TLV_NAME } from '../../policy/index.ts';
 import {
   instantIn,
   instantOut,
@@ -95,6 +96,23 @@ const sender = matching(
   'must be 1 to 11 letters and digits, a short code of 3 to 8 digits, or an E.164 number',
 ).openapi({ example: 'MyBank' });
 
+/** Values for carriers' optional parameters, by the names of the policies. */
+export const TLVS_MAX = 16;
+const tlvName = z
+  .string()
+  .refine(
+    (name) => ALERT_TLV_NAME.test(name),
+    rule('tlv-unknown', 'No carrier takes an optional parameter of this name.'),
+  );
+const tlvs = z
+  .record(tlvName, z.union([z.string().max(1_024), z.int().min(0)]))
+  .refine((value) => Object.keys(value).length <= TLVS_MAX, rule('too-many', `must hold at most ${TLVS_MAX}`))
+  .openapi({
+    description:
+      'Values for optional parameters that carriers ask for, by the names of their policies: whole numbers, else texts.',
+    example: { dltTemplate: '1107161234567890123' },
+  });
+
 /** The generator can't see through a transform. */
 const NULLABLE = { type: ['string', 'null'] } as { type: ['string', 'null'] };
 
@@ -112,6 +130,7 @@ export const alertRequest = z
     reference: reference.nullish().openapi({ description: "The producer's own id of the alert." }),
     notBefore: instantIn.nullish().openapi(NULLABLE),
     expiresAt: instantIn.nullish().openapi(NULLABLE),
+    tlvs: tlvs.nullish().openapi({ type: ['object', 'null'] }),
     validFor: validity
       .nullish()
       .openapi({ ...NULLABLE, description: 'Instead of expiresAt: counted from notBefore, else from acceptance.' }),
@@ -135,6 +154,7 @@ export const alertRequest = z
       notBefore,
       expiresAt,
       validForMs: validFor,
+      ...(Object.keys(value.tlvs ?? {}).length === 0 ? {} : { tlvs: value.tlvs ?? {} }),
     };
   })
   .openapi('AlertRequest');

@@ -1,0 +1,63 @@
+/** What a new holder makes of a claim without an outcome, when the delivery was given back before. */
+import { expect, test } from 'vitest';
+import { testDatabase } from '../../test/support/database.ts';
+import { ChainWriter, insertFacts } from '../audit/index.ts';
+import { DatabaseClock, IdAllocator, openBoss, readDatabaseTime } from '../platform/index.ts';
+import { LANES, loadPolicies, Names } from '../policy/index.ts';
+import { claim, type ReleaseRow, release } from '../records/index.ts';
+import { PROTOCOL } from '../smpp/index.ts';
+import { createDispatchQueues, queueName } from './chunks.ts';
+import { takeChunks } from './hold.ts';
+import { takeOver } from './takeover.ts';
+import { Planter } from './testing.ts';
+
+test.each<[string, ReleaseRow['reason'], number, number]>([
+  ['before this claim is in doubt', 'handed-back', -1, 1],
+  ['before this claim by a bind that was refused is in doubt', 'bind-refused', -1, 1],
+  ['after this claim is not: its chunk came with the release', 'bind-refused', 1, 0],
+  ['in a throttled try is in doubt all the same', 'throttled', 1, 1],
+])('a delivery that was released %s', async (_, reason, after, inDoubt) => {
+  const db = await testDatabase();
+  const boss = await openBoss({ target: db.target, onError: () => {} });
+  try {
+    const { pools } = db.database;
+    const clock = await DatabaseClock.open(() => readDatabaseTime(pools.control));
+    const policies = loadPolicies('policies', { TOCSIN_DEMO_A_PASSWORD: 'x' }, PROTOCOL);
+    const names = await Names.register(pools.control, policies);
+    await createDispatchQueues(boss, ['default'], [...LANES]);
+    const planter = await Planter.open({ database: db.database, boss, clock, names, process: 1 });
+    const { day, deliveries } = await planter.plant({ lane: 'emergency', route: 'default', count: 1 });
+    const bind = names.bindId('demo-a');
+    const former = { process: 1, bind, fence: 1 };
+    const wish = { queue: queueName('default', 'emergency'), route: 'default', lane: 'emergency', jobs: 1, room: 1 };
+    const [taken] = await takeChunks(pools.dispatch, boss, former, { ...wish, lane: 'emergency' }, (work) => work());
+    const chunk = taken?.chunk.id as number;
+    const at = clock.now();
+    const writer = await ChainWriter.open(pools.control, clock, 1, 'test');
+    await writer.append(async (tx, entry) => {
+      await tx.query('UPDATE chunk SET claimed_to = 1 WHERE id = $1', [chunk]);
+      const claimed = {
+        ...{ day, chunk, fromPosition: 0, toPosition: 1, attempt: 1, bind, fence: 1, process: 1, deliveries, at },
+      };
+      const released = {
+        ...{ day, delivery: deliveries[0] as number, id: 1, attempt: 1, segment: 0, bind, reason, status: null },
+        at: at + after,
+      };
+      const parts = [
+        ...(await insertFacts(tx, claim, [claimed], entry, { onConflict: 'error' })).parts,
+        ...(await insertFacts(tx, release, [released], entry, { onConflict: 'error' })).parts,
+      ];
+      return { value: undefined, parts };
+    });
+    const result = await takeOver({
+      ...{ pool: pools.control, writer, boss, ids: new IdAllocator(pools.control), clock, lanes: policies.lanes },
+      holder: { process: 2, bind, fence: 2 },
+      laneName: (id) => names.laneName(id),
+      routeName: (id) => names.routeName(id),
+    });
+    expect(result).toEqual({ chunks: 1, inDoubt });
+    clock.close();
+  } finally {
+    await boss.stop({ graceful: false });
+  }
+});
