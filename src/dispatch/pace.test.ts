@@ -124,7 +124,7 @@ function play(capacity: number, listens: boolean): { throttled: number; passedPe
     queue -= out;
     if (now > 11_000) passed += out;
     if (listens) throttle.use(shareAt(pace, now), now);
-    while (throttle.take(now)) {
+    while (throttle.take(now) >= 0) {
       if (queue + 1 > depth) throttled++;
       else queue++;
       if (listens) pace = afterCongestion(pace, Math.min(100, Math.floor((queue / depth) * 100)), now);

@@ -150,7 +150,7 @@ describe('throttle', () => {
           const end = now + ms;
           let count = 0;
           while (now < end) {
-            if (throttle.take(now)) {
+            if (throttle.take(now) >= 0) {
               sends.push(now);
               count++;
             } else now = Math.min(end, Math.max(now + 0.01, throttle.nextAt(now)));

@@ -76,15 +76,29 @@ function pdu(commandId: number, sequence: number, body: string): Buffer {
   return octets;
 }
 
+const NORTH = { format: 'alias', name: 'north' };
+/** The TLVs that a broadcast_sm and a query_broadcast_sm_resp must have (SMPP 5.0 §4.4.1.1, §4.6.1.3). */
+const BROADCAST = {
+  broadcast_area_identifier: NORTH,
+  broadcast_content_type: { network: 1, contentType: 1 },
+  broadcast_frequency_interval: { unit: 9, count: 10 },
+};
+const BROADCAST_STATE = { message_state: 1, broadcast_area_identifier: NORTH, broadcast_area_success: 100 };
+
 describe('a request', () => {
   it.each([
     ['query_sm', 0x03, { message_id: 'x' }, { message_id: 'x', message_state: 2, error_code: 0 }],
-    ['replace_sm', 0x07, { message_id: 'x', short_message: 'new' }, {}],
+    ['replace_sm', 0x07, { message_id: 'x', short_message: Buffer.from('new') }, {}],
     ['cancel_sm', 0x08, { message_id: 'x' }, {}],
-    ['submit_multi', 0x21, { dest_address: [], short_message: 'x' }, { message_id: 'y', unsuccess_sme: [] }],
+    [
+      'submit_multi',
+      0x21,
+      { dest_address: [{ kind: 'distributionList', name: 'STAFF' }] },
+      { message_id: 'y', unsuccess_sme: [] },
+    ],
     ['data_sm', 0x103, { destination_addr: '1' }, { message_id: 'z' }],
-    ['broadcast_sm', 0x111, { message_id: 'b' }, { message_id: 'b' }],
-    ['query_broadcast_sm', 0x112, { message_id: 'b' }, { message_id: 'b' }],
+    ['broadcast_sm', 0x111, BROADCAST, { message_id: 'b' }],
+    ['query_broadcast_sm', 0x112, { message_id: 'b' }, { ...BROADCAST_STATE, message_id: 'b' }],
     ['cancel_broadcast_sm', 0x113, { message_id: 'b' }, {}],
   ])('%s goes out and comes back with what the peer says', async (command, commandId, fields, said) => {
     const { session, socket, pdus } = await pair();
@@ -105,7 +119,7 @@ describe('a request', () => {
     const refused = session.request('cancel_sm', { message_id: 'x' });
     socket.write(encodeHeader(0x80000008, 0x11, (await pdus.next()).sequence));
     expect(await refused).toMatchObject({ kind: 'answered', pdu: { command: 'cancel_sm_resp', status: 0x11 } });
-    const unknown = session.request('broadcast_sm', { message_id: 'x' });
+    const unknown = session.request('broadcast_sm', BROADCAST);
     socket.write(encodeHeader(0x80000000, 0x03, (await pdus.next()).sequence));
     expect(await unknown).toMatchObject({ kind: 'answered', pdu: { command: 'generic_nack', status: 0x03 } });
     expect(session.stats().lastError).toBe('the peer answered generic_nack ESME_RINVCMDID');
