@@ -7,10 +7,10 @@ import {
   type Segments,
   scheduleDeliveryTime,
   segment,
-  setReference,
   TextError,
   type Tlv,
   validityPeriod,
+  withReference,
 } from '../smpp/index.ts';
 import type { Item } from './types.ts';
 
@@ -61,6 +61,7 @@ export class Encoder {
     const segmented = this.#segments(item);
     if (segmented === null) return false;
     item.parts = segmented.parts;
+    item.partTlvs = segmented.tlvs;
     item.dataCoding = segmented.dataCoding;
     item.esmClass = segmented.esmClass;
     // `toSend` brought the segments that an SMSC has accepted already.
@@ -76,7 +77,7 @@ export class Encoder {
     const validity = validityPeriod(carrier.validityMode, item.expiresAt, now);
     if (validity === null) return null;
     const from = senderAddress(item.sender ?? carrier.defaultSender, carrier);
-    const tlvs: Tlv[] = [];
+    const tlvs: Tlv[] = [...(item.partTlvs[segmentNumber - 1] ?? [])];
     if (carrier.correlationTlv !== null) {
       tlvs.push({
         tag: carrier.correlationTlv,
@@ -125,7 +126,7 @@ export class Encoder {
       const text = this.#textOf(item.body);
       if (text === undefined) return null;
       try {
-        segments = segment(text, 0);
+        segments = segment(text, 0, this.#carrier.text[item.chunk.lane][item.secret ? 'secret' : 'normal']);
       } catch (error) {
         if (error instanceof TextError) return null;
         throw error;
@@ -135,13 +136,6 @@ export class Encoder {
         this.#kept.set(item.body, segments);
       }
     }
-    if (segments.parts.length === 1) return segments;
-    const reference = referenceOf(item.id);
-    const parts = segments.parts.map((part) => {
-      const own = Buffer.from(part);
-      setReference(own, reference);
-      return own;
-    });
-    return { ...segments, parts };
+    return withReference(segments, referenceOf(item.id));
   }
 }

@@ -280,6 +280,7 @@ async function hydrateDay(
         notBefore: alert?.not_before ?? null,
         expiresAt: row.expires_at,
         parts: [],
+        partTlvs: [],
         dataCoding: 0,
         esmClass: 0,
         toSend: accepted?.get(row.id) ?? [],

@@ -1,5 +1,6 @@
 /** carriers.yaml: one entry per carrier account (a bind), with what its contract and its SMSC allow. */
 import { z } from 'zod';
+import { type CarrierText, carrierText, resolveText } from './carrier-text.ts';
 import { ascii, duration, type EnvironmentRef, fromEnvironment, name, secretFromEnvironment } from './fields.ts';
 
 /** The name of a carrier account; a bind in tables, metrics and routing. */
@@ -52,6 +53,8 @@ export interface CarrierPolicy {
   readonly sourceNpi: number;
   readonly destTon: number;
   readonly destNpi: number;
+  /** Alphabets, segmentation, transliteration and message class, by lane. */
+  readonly text: CarrierText;
 }
 
 /** SMPP 3.4 §5.2.5. */
@@ -108,6 +111,7 @@ export const carrier = z
     sourceNpi: npi.default(1),
     destTon: ton.default(1),
     destNpi: npi.default(1),
+    ...carrierText,
   })
   .refine((fields) => fields.reconnectFirst <= fields.reconnectMax, {
     error: 'must not be longer than reconnectMax',
@@ -171,6 +175,7 @@ export function resolveCarrier(
     sourceNpi: fields.sourceNpi,
     destTon: fields.destTon,
     destNpi: fields.destNpi,
+    text: resolveText(fields.text),
   };
 }
 

@@ -82,7 +82,12 @@ describe('receipts', () => {
 
   it('is found in UCS-2, behind a user data header, and in message_payload', () => {
     expect(
-      parseReceipt(receiptOf('', { dataCoding: 8, shortMessage: encodeText('id:1 stat:DELIVRD err:0', 'ucs2') })),
+      parseReceipt(
+        receiptOf('', {
+          dataCoding: 8,
+          shortMessage: encodeText('id:1 stat:DELIVRD err:0', { alphabet: 'ucs2', locking: null, single: null }),
+        }),
+      ),
     ).toMatchObject({ messageId: '1', state: 2 });
     expect(parseReceipt(receiptOf('\x05\x00\x03\x01\x01\x01id:2 stat:DELIVRD', { esmClass: 0x44 }))).toMatchObject({
       messageId: '2',
