@@ -22,8 +22,9 @@ const EXTENSION = '\f^{}\\[~]|€';
 const shifts = (locking: Shifts['locking'], single: Shifts['single']): Shifts => ({ locking, single });
 
 function encode(text: string, tables: Shifts): Buffer {
-  const out = Buffer.alloc(text.length * 2);
-  return out.subarray(0, writeSeptets(out, 0, text, 0, text.length, tableOf(tables)));
+  const out = Buffer.alloc(septetLength(text, tableOf(tables)));
+  writeSeptets(out, 0, text, 0, text.length, tableOf(tables));
+  return out;
 }
 
 describe('the GSM 7-bit default alphabet', () => {

@@ -85,10 +85,12 @@ function adds(locking: NationalLanguage | null, single: NationalLanguage | null)
 export const languageOf = (id: number): NationalLanguage | undefined =>
   NATIONAL_LANGUAGES.find((language) => LANGUAGE_IDS[language] === id);
 
-/** How many septets the text takes, escapes included; −1 − the index of the first unit that the tables don't hold. */
-export function septetLength(text: string, { codes }: SeptetTable): number {
+/**
+ * How many septets text[start..end) takes, escapes included; −1 − the index of the first unit that the tables don't hold.
+ */
+export function septetLength(text: string, { codes }: SeptetTable, start = 0, end = text.length): number {
   let septets = 0;
-  for (let i = 0; i < text.length; i++) {
+  for (let i = start; i < end; i++) {
     const code = codes[text.charCodeAt(i)] as number;
     if (code === NONE) return -1 - i;
     septets += code >= EXTENDED ? 2 : 1;
@@ -96,7 +98,7 @@ export function septetLength(text: string, { codes }: SeptetTable): number {
   return septets;
 }
 
-/** Writes text[start..end) as one septet an octet, and gives where it ended. The tables hold the text. */
+/** Writes text[start..end), which the tables hold, as one septet an octet from out[at] on. */
 export function writeSeptets(
   out: Uint8Array,
   at: number,
@@ -104,13 +106,12 @@ export function writeSeptets(
   start: number,
   end: number,
   { codes }: SeptetTable,
-): number {
+): void {
   for (let i = start; i < end; i++) {
     const code = codes[text.charCodeAt(i)] as number;
     if (code >= EXTENDED) out[at++] = ESCAPE;
     out[at++] = code & 0x7f;
   }
-  return at;
 }
 
 /** Never throws: an octet that is no septet, or has no character, becomes U+FFFD. */

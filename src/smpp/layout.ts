@@ -17,7 +17,7 @@
  */
 import type { Alphabet } from './data-coding.ts';
 import { EXTENDED, fillBits, packedSeptets, type SeptetTable, type Shifts } from './gsm7.ts';
-import { LANGUAGE_IDS } from './gsm7-tables.ts';
+import { LANGUAGE_IDS, type NationalLanguage } from './gsm7-tables.ts';
 
 export const PARTS_MAX = 255;
 export const USER_DATA_OCTETS = 140;
@@ -40,30 +40,33 @@ export function headerLength({ locking, single }: Shifts, concatenation: Concate
   return elements === 0 ? 0 : elements + 1;
 }
 
-/** Writes the header, with the reference left to {@link writeReference}. */
+/** Writes the header at the start of a part, with the reference left to {@link writeReference}. */
 export function writeHeader(
-  part: Buffer,
-  shifts: Shifts,
+  part: Uint8Array,
+  { locking, single }: Shifts,
   concatenation: Concatenation | null,
   total: number,
   number: number,
 ): void {
-  const length = headerLength(shifts, concatenation);
-  if (length === 0) return;
-  part[0] = length - 1;
   let at = 1;
-  if (concatenation === 'udh-16') {
-    part.set([Element.reference16, 4, 0, 0, total, number], at);
-    at += 6;
-  } else if (concatenation === 'udh-8') {
-    part.set([Element.reference8, 3, 0, total, number], at);
-    at += 5;
+  if (concatenation === 'udh-16' || concatenation === 'udh-8') {
+    const octets = concatenation === 'udh-16' ? 2 : 1;
+    part[at++] = octets === 2 ? Element.reference16 : Element.reference8;
+    part[at++] = octets + 2;
+    at += octets;
+    part[at++] = total;
+    part[at++] = number;
   }
-  if (shifts.locking !== null) {
-    part.set([Element.locking, 1, LANGUAGE_IDS[shifts.locking]], at);
-    at += 3;
-  }
-  if (shifts.single !== null) part.set([Element.single, 1, LANGUAGE_IDS[shifts.single]], at);
+  if (locking !== null) at = writeLanguage(part, at, Element.locking, locking);
+  if (single !== null) at = writeLanguage(part, at, Element.single, single);
+  part[0] = at - 1;
+}
+
+function writeLanguage(part: Uint8Array, at: number, element: number, language: NationalLanguage): number {
+  part[at] = element;
+  part[at + 1] = 1;
+  part[at + 2] = LANGUAGE_IDS[language];
+  return at + 3;
 }
 
 /** The reference of a part that begins with a header of {@link writeHeader}, in place. */
@@ -133,8 +136,8 @@ export function cutSeptets(
   return cuts;
 }
 
-/** The same for Latin-1: one octet a unit. */
-export function cutLatin1(text: string, limit: number): number[] {
+/** The same where each unit takes one of what fits: Latin-1, and GSM 7-bit without escapes. */
+export function cutEvenly(text: string, limit: number): number[] {
   const cuts: number[] = [];
   for (let start = 0; text.length - start > limit; ) {
     const end = start + limit;
@@ -147,8 +150,15 @@ export function cutLatin1(text: string, limit: number): number[] {
 
 const graphemes = new Intl.Segmenter('und', { granularity: 'grapheme' });
 
-/** Below this no character joins the one before it (Unicode Standard Annex 29), but for LF after CR. */
-const COMBINING_FIRST = 0x300;
+/**
+ * Whether a unit joins neither the one before nor the one after it, but for LF after CR (Unicode Standard Annex 29): true of
+ * all below U+0600 that is no mark, and of Han. Of others the segmenter is asked, which takes some 10 µs.
+ */
+const standsAlone = (unit: number): boolean =>
+  unit < 0x300 ||
+  (unit >= 0x370 && unit <= 0x482) ||
+  (unit >= 0x48a && unit <= 0x590) ||
+  (unit >= 0x4e00 && unit <= 0x9fff);
 
 /**
  * The same for UCS-2. What a reader sees as one character (a surrogate pair, a letter with its marks, a family emoji)
@@ -160,7 +170,7 @@ export function cutUcs2(text: string, limit: number): number[] {
   let clusters: Intl.Segments | undefined;
   for (let start = 0; text.length - start > limit / 2; ) {
     let end = start + limit / 2;
-    const plain = text.charCodeAt(end) < COMBINING_FIRST && text.charCodeAt(end - 1) < COMBINING_FIRST;
+    const plain = standsAlone(text.charCodeAt(end)) && standsAlone(text.charCodeAt(end - 1));
     if (!plain || insideLineEnd(text, end)) {
       clusters ??= graphemes.segment(text);
       const first = clusters.containing(end)?.index ?? end;

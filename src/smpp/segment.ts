@@ -42,16 +42,18 @@ export function segment(text: string, reference: number, options: TextOptions = 
 export function segmentPlan(plan: TextPlan, reference: number, packed: boolean): Segments {
   const { text, encoding, dataCoding, concatenation, cuts } = plan;
   const header = headerLength(encoding, concatenation);
-  const bodies = cuts.map((end, i) => {
-    const body = encodePart(text, encoding, i === 0 ? 0 : (cuts[i - 1] as number), end);
-    return packed && encoding.alphabet === 'gsm7' ? pack(body, fillBits(header)) : body;
+  const packs = packed && encoding.alphabet === 'gsm7';
+  const parts = cuts.map((end, i) => {
+    const start = i === 0 ? 0 : (cuts[i - 1] as number);
+    if (!packs) return encodePart(text, encoding, start, end, header);
+    return behind(header, pack(encodePart(text, encoding, start, end), fillBits(header)));
   });
-  return assemble(bodies, encoding, dataCoding, concatenation, reference);
+  return assemble(parts, encoding, dataCoding, concatenation, reference);
 }
 
 /**
  * Binary content to parts.
- * @throws TextError `too-many-parts`, `not-in-alphabet` when the marking can't be said of binary content.
+ * @throws RangeError when the marking can't be said of binary content, TextError `too-many-parts`.
  */
 export function segmentBinary(
   octets: Buffer,
@@ -66,35 +68,37 @@ export function segmentBinary(
   const room = capacity('binary', headerLength(NO_SHIFTS, inParts), inParts === 'sar' ? options.sarOctets : undefined);
   const cuts = cutBinary(octets.length, room);
   if (cuts.length > PARTS_MAX) throw tooManyParts(cuts.length);
+  const header = headerLength(NO_SHIFTS, concatenation);
   const ends = concatenation === 'payload' ? [octets.length] : cuts;
-  const bodies = ends.map((end, i) => octets.subarray(i === 0 ? 0 : (ends[i - 1] as number), end));
-  return assemble(bodies, NO_SHIFTS, dataCoding, concatenation, reference);
+  const parts = ends.map((end, i) => behind(header, octets.subarray(i === 0 ? 0 : (ends[i - 1] as number), end)));
+  return assemble(parts, NO_SHIFTS, dataCoding, concatenation, reference);
 }
 
+/** A body with room for a header before it. */
+function behind(header: number, body: Buffer): Buffer {
+  if (header === 0) return body;
+  const part = Buffer.allocUnsafe(header + body.length);
+  body.copy(part, header);
+  return part;
+}
+
+/** @param parts each with room for its header. */
 function assemble(
-  bodies: readonly Buffer[],
+  parts: readonly Buffer[],
   shifts: Shifts,
   dataCoding: number,
   concatenation: Concatenation | null,
   reference: number,
 ): Segments {
   if (concatenation === 'payload') {
-    const payload = [{ tag: Tag.messagePayload, value: bodies[0] as Buffer }];
+    const payload = [{ tag: Tag.messagePayload, value: parts[0] as Buffer }];
     return { dataCoding, esmClass: 0, parts: [EMPTY], tlvs: [payload], concatenation };
   }
   const header = headerLength(shifts, concatenation);
-  if (header === 0 && concatenation === null) {
-    return { dataCoding, esmClass: 0, parts: bodies, tlvs: NO_TLVS, concatenation };
+  if (header > 0) {
+    for (let i = 0; i < parts.length; i++) writeHeader(parts[i] as Buffer, shifts, concatenation, parts.length, i + 1);
   }
-  const parts = bodies.map((body, i) => {
-    if (header === 0) return body;
-    const part = Buffer.allocUnsafe(header + body.length);
-    writeHeader(part, shifts, concatenation, bodies.length, i + 1);
-    body.copy(part, header);
-    return part;
-  });
-  const esmClass = header === 0 ? 0 : UDH_INDICATOR;
-  const segments = { dataCoding, esmClass, parts, tlvs: NO_TLVS, concatenation };
+  const segments = { dataCoding, esmClass: header > 0 ? UDH_INDICATOR : 0, parts, tlvs: NO_TLVS, concatenation };
   return concatenation === null ? segments : referTo(segments, reference);
 }
 

@@ -28,7 +28,7 @@ import type { NationalLanguage } from './gsm7-tables.ts';
 import {
   type Concatenation,
   capacity,
-  cutLatin1,
+  cutEvenly,
   cutSeptets,
   cutUcs2,
   headerLength,
@@ -133,14 +133,28 @@ function planPlain(text: string, options: TextOptions): TextPlan | null {
 }
 
 function planAny(text: string, options: TextOptions): TextPlan {
-  const usable = encodingsOf(options).filter(({ alphabet }) => dataCodingOf(alphabet, options.marking) !== null);
+  const usable = encodingsOf(options);
   const best = cheapest(text, NO_CHANGES, usable, options);
   if (best !== null && best.encoding.alphabet !== 'ucs2') return best;
   return transliterated(text, usable, options) ?? best ?? refuse(text, usable);
 }
 
-/** Every alphabet, and every pair of tables, that may be used: the default alphabet before national tables. */
-function encodingsOf({ alphabets, languages }: TextOptions): Encoding[] {
+const encodings = new WeakMap<TextOptions, readonly Encoding[]>();
+
+/**
+ * Every alphabet, and every pair of tables, that may be used: the default alphabet before national tables. Kept for each
+ * policy, for policies are few and texts many.
+ */
+function encodingsOf(options: TextOptions): readonly Encoding[] {
+  let known = encodings.get(options);
+  if (known === undefined) {
+    known = listEncodings(options).filter(({ alphabet }) => dataCodingOf(alphabet, options.marking) !== null);
+    encodings.set(options, known);
+  }
+  return known;
+}
+
+function listEncodings({ alphabets, languages }: TextOptions): Encoding[] {
   return alphabets.flatMap((alphabet): Encoding[] => {
     switch (alphabet) {
       case 'gsm7':
@@ -159,32 +173,48 @@ function encodingsOf({ alphabets, languages }: TextOptions): Encoding[] {
 function cheapest(
   text: string,
   changes: readonly TextChange[],
-  encodings: readonly Encoding[],
+  usable: readonly Encoding[],
   options: TextOptions,
 ): TextPlan | null {
-  let best: { cost: readonly number[]; encoding: Encoding; units: number } | null = null;
-  for (const encoding of encodings) {
+  const carrying = usable.flatMap((encoding) => {
     const units = lengthIn(text, encoding, tableFor(encoding));
-    const cost = units < 0 ? null : costOf(text, units, encoding, options);
-    if (cost !== null && (best === null || isLess(cost, best.cost))) best = { cost, encoding, units };
-  }
-  if (best === null) return null;
+    return units < 0 || cantBeParted(text, units, encoding, options) ? [] : [{ encoding, units }];
+  });
+  const best = carrying.length <= 1 ? carrying[0] : least(carrying, (each) => costOf(text, each, options));
+  if (best === undefined) return null;
   const { encoding, units } = best;
   const dataCoding = dataCodingOf(encoding.alphabet, options.marking) as number;
   return { text, changes, encoding, dataCoding, ...layOut(text, units, encoding, tableFor(encoding), options) };
 }
 
-/** Parts, then whether it is anything but the default alphabet, then octets on the air. Null when it can't be sent so. */
-function costOf(text: string, units: number, encoding: Encoding, options: TextOptions): readonly number[] | null {
-  // An SMSC that makes the parts itself makes them with an 8-bit reference, and knows nothing of national tables.
-  const own = options.concatenation !== 'payload';
-  const inParts = own ? options : { ...options, concatenation: 'udh-8' as const };
+/** An SMSC that makes the parts itself knows nothing of national tables. */
+const cantBeParted = (text: string, units: number, encoding: Encoding, options: TextOptions): boolean =>
+  options.concatenation === 'payload' && isNational(encoding) && !isOnePart(text, units, encoding, options);
+
+const isNational = ({ locking, single }: Encoding): boolean => locking !== null || single !== null;
+
+/** Parts, then whether it is anything but the default alphabet, then octets on the air. */
+function costOf(
+  text: string,
+  { encoding, units }: { encoding: Encoding; units: number },
+  options: TextOptions,
+): readonly number[] {
+  // Of an SMSC that makes the parts itself: with an 8-bit reference, as most do.
+  const inParts = options.concatenation === 'payload' ? { ...options, concatenation: 'udh-8' as const } : options;
   const { cuts, concatenation } = layOut(text, units, encoding, tableFor(encoding), inParts);
-  const national = encoding.locking !== null || encoding.single !== null;
-  if (!own && national && cuts.length > 1) return null;
-  const plain = encoding.alphabet === 'gsm7' && !national;
+  const plain = encoding.alphabet === 'gsm7' && !isNational(encoding);
   const octets = encoding.alphabet === 'gsm7' ? Math.ceil((units * 7) / 8) : units;
   return [cuts.length, plain ? 0 : 1, octets + cuts.length * headerLength(encoding, concatenation)];
+}
+
+/** The one that costs least; of two that cost the same, the first. */
+function least<T>(values: readonly T[], costOfOne: (value: T) => readonly number[]): T | undefined {
+  let best: { value: T; cost: readonly number[] } | undefined;
+  for (const value of values) {
+    const cost = costOfOne(value);
+    if (best === undefined || isLess(cost, best.cost)) best = { value, cost };
+  }
+  return best?.value;
 }
 
 function isLess(a: readonly number[], b: readonly number[]): boolean {
@@ -223,10 +253,10 @@ function layOut(
   if (isOnePart(text, units, encoding, options)) return { concatenation: null, cuts: [text.length] };
   const { concatenation } = options;
   if (concatenation !== 'payload') {
-    return { concatenation, cuts: cutsOf(text, encoding, table, options, concatenation) };
+    return { concatenation, cuts: cutsOf(text, units, encoding, table, options, concatenation) };
   }
   // One submit_sm; but what the SMSC makes of it has as many parts as any other text may have.
-  const made = cutsOf(text, encoding, table, options, 'udh-8').length;
+  const made = cutsOf(text, units, encoding, table, options, 'udh-8').length;
   if (made > PARTS_MAX) throw tooManyParts(made);
   return { concatenation, cuts: [text.length] };
 }
@@ -242,6 +272,7 @@ function isOnePart(text: string, units: number, encoding: Encoding, { packed }: 
 
 function cutsOf(
   text: string,
+  units: number,
   encoding: Encoding,
   table: SeptetTable,
   { packed, sarOctets }: TextOptions,
@@ -251,9 +282,11 @@ function cutsOf(
   const limit = capacity(encoding.alphabet, header, concatenation === 'sar' ? sarOctets : USER_DATA_OCTETS);
   switch (encoding.alphabet) {
     case 'gsm7':
-      return cutSeptets(text, table, limit, { packed, header });
+      return units === text.length && !packed
+        ? cutEvenly(text, limit)
+        : cutSeptets(text, table, limit, { packed, header });
     case 'latin1':
-      return cutLatin1(text, limit);
+      return cutEvenly(text, limit);
     case 'ucs2':
       return cutUcs2(text, limit);
     default:
@@ -263,19 +296,15 @@ function cutsOf(
 
 /** The text as policy lets it be changed so that GSM 7-bit carries it: by the tables that need the fewest changes. */
 function transliterated(text: string, usable: readonly Encoding[], options: TextOptions): TextPlan | null {
-  if (options.transliterate === 'none') return null;
-  let best: (Transliterated & { count: number }) | null = null;
-  for (const encoding of usable) {
-    if (encoding.alphabet !== 'gsm7') continue;
-    const table = tableOf(encoding);
-    const result = transliterate(text, options.transliterate, (part) => septetLength(part, table) >= 0);
-    if (result === null) continue;
-    const count = result.changes.reduce((sum, change) => sum + change.count, 0);
-    if (best === null || count < best.count) best = { ...result, count };
-  }
-  if (best === null) return null;
   const septets = usable.filter(({ alphabet }) => alphabet === 'gsm7');
-  return cheapest(best.text, best.changes, septets, options);
+  const under = (tables: readonly SeptetTable[]): Transliterated | null =>
+    transliterate(text, options.transliterate, (part) => tables.some((table) => septetLength(part, table) >= 0));
+  const tables = septets.map(tableOf);
+  // What all tables together don't hold, none does: most texts of another script end here.
+  if (options.transliterate === 'none' || under(tables) === null) return null;
+  const results = tables.flatMap((table) => under([table]) ?? []);
+  const best = least(results, ({ changes }) => [changes.reduce((sum, change) => sum + change.count, 0)]);
+  return best === undefined ? null : cheapest(best.text, best.changes, septets, options);
 }
 
 /** Names the character that stopped the alphabet which came furthest. */
@@ -310,17 +339,26 @@ export function encodeText(text: string, encoding: Encoding, start = 0, end = te
   return encodePart(text, encoding, start, end);
 }
 
-/** The same for text[start..end) of a text that the encoding is known to carry. */
-export function encodePart(text: string, encoding: Encoding, start: number, end: number): Buffer {
+/** The same for text[start..end) of a text that the encoding is known to carry, behind `header` octets left to write. */
+export function encodePart(text: string, encoding: Encoding, start: number, end: number, header = 0): Buffer {
   switch (encoding.alphabet) {
     case 'gsm7': {
-      const out = Buffer.allocUnsafe((end - start) * 2);
-      return out.subarray(0, writeSeptets(out, 0, text, start, end, tableOf(encoding)));
+      const table = tableOf(encoding);
+      const out = Buffer.allocUnsafe(header + septetLength(text, table, start, end));
+      writeSeptets(out, header, text, start, end, table);
+      return out;
     }
-    case 'latin1':
-      return Buffer.from(text.slice(start, end), 'latin1');
-    case 'ucs2':
-      return Buffer.from(text.slice(start, end), 'utf16le').swap16();
+    case 'latin1': {
+      const out = Buffer.allocUnsafe(header + end - start);
+      out.write(text.slice(start, end), header, 'latin1');
+      return out;
+    }
+    case 'ucs2': {
+      const out = Buffer.allocUnsafe(header + (end - start) * 2);
+      out.write(text.slice(start, end), header, 'utf16le');
+      out.subarray(header).swap16();
+      return out;
+    }
     default:
       return encoding.alphabet satisfies never;
   }
