@@ -339,9 +339,9 @@ describe('an alert whose text carriers change', () => {
   const transliterating = (): Policies => {
     const { carriers } = world.policies;
     const main = carriers['main-bind'] as CarrierPolicy;
-    const texts = Object.entries(main.text).map(([lane, { normal, secret }]) => [
+    const texts = Object.entries(main.text).map(([lane, { normal, exact }]) => [
       lane,
-      { normal: { ...normal, transliterate: 'gsm7' }, secret },
+      { normal: { ...normal, transliterate: 'gsm7' }, exact },
     ]);
     return { ...world.policies, carriers: { ...carriers, 'main-bind': { ...main, text: Object.fromEntries(texts) } } };
   };

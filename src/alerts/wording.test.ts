@@ -28,7 +28,7 @@ const carrierText = (model: CarrierText, change: Partial<TextPolicy>): CarrierTe
       lane,
       {
         normal: { ...model[lane].normal, ...change },
-        secret: { ...model[lane].secret, ...change, transliterate: 'none' },
+        exact: { ...model[lane].exact, ...change, transliterate: 'none' },
       },
     ]),
   ) as unknown as CarrierText;

@@ -41,7 +41,7 @@ export class Wordings {
       new Map(
         LANES.flatMap((lane) => [
           [`${lane} normal`, one(text[lane].normal)] as const,
-          [`${lane} secret`, one(text[lane].secret)] as const,
+          [`${lane} exact`, one(text[lane].exact)] as const,
         ]),
       );
     this.#byBind = new Map(Object.entries(policies.carriers).map(([bind, carrier]) => [bind, byLane(carrier)]));
@@ -97,7 +97,7 @@ export class Wordings {
   }
 
   #policyOf(bind: BindName, { lane, secret }: WordingRequest): TextPolicy {
-    const policy = this.#byBind.get(bind)?.get(`${lane} ${secret ? 'secret' : 'normal'}`);
+    const policy = this.#byBind.get(bind)?.get(`${lane} ${secret ? 'exact' : 'normal'}`);
     if (policy === undefined) throw new TypeError(`carrier ${bind} has no policy`);
     return policy;
   }

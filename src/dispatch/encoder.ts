@@ -126,7 +126,7 @@ export class Encoder {
       const text = this.#textOf(item.body);
       if (text === undefined) return null;
       try {
-        segments = segment(text, 0, this.#carrier.text[item.chunk.lane][item.secret ? 'secret' : 'normal']);
+        segments = segment(text, 0, this.#carrier.text[item.chunk.lane][item.reworded ? 'normal' : 'exact']);
       } catch (error) {
         if (error instanceof TextError) return null;
         throw error;

@@ -37,6 +37,8 @@ export interface Item {
   sender: string | null;
   body: number;
   secret: boolean;
+  /** Its producer was told that carriers replace characters of its texts; of others every character goes as written. */
+  reworded: boolean;
   /** The alert's, whichever attempt this is: a chunk of retries has a time of its own. */
   notBefore: EpochMs | null;
   expiresAt: EpochMs;

@@ -13,10 +13,12 @@ export interface TextPolicy {
 }
 
 /**
- * What counts for the texts of a lane. Secret ones are never transliterated: a password that was changed is a wrong one,
- * and the record of the change would outlive the text.
+ * What counts for the texts of a lane; `exact` is the same without transliteration.
+ *
+ * Secret texts go out exactly: a password that was changed is a wrong one, and the record of the change would outlive the
+ * text. So do those whose producer was told of no change, when the policy has become another one since.
  */
-export type CarrierText = Readonly<Record<LaneName, { readonly normal: TextPolicy; readonly secret: TextPolicy }>>;
+export type CarrierText = Readonly<Record<LaneName, { readonly normal: TextPolicy; readonly exact: TextPolicy }>>;
 
 const some = <T extends string>(values: readonly [T, ...T[]]) =>
   z.array(z.enum(values)).refine((all) => new Set(all).size === all.length, { error: 'names one twice' });
@@ -72,7 +74,7 @@ export function resolveText({ messageClass, ...common }: z.output<typeof text>):
   const of = (lane: LaneName) => {
     const own = messageClass[lane];
     const normal: TextPolicy = { ...common, marking: own === undefined ? null : { kind: 'class', class: own } };
-    return [lane, { normal, secret: { ...normal, transliterate: 'none' } }] as const;
+    return [lane, { normal, exact: { ...normal, transliterate: 'none' } }] as const;
   };
   return Object.fromEntries(LANES.map(of)) as unknown as CarrierText;
 }
