@@ -24,12 +24,12 @@ export interface WordingRequest {
 }
 
 export class Wordings {
-  readonly #policies: Policies;
+  readonly #bindsOf: ReadonlyMap<string, readonly BindName[]>;
   /** The policies of a carrier, one object for those that are alike: a text is planned once for all of them. */
   readonly #byBind: ReadonlyMap<BindName, ReadonlyMap<string, TextPolicy>>;
 
   constructor(policies: Policies) {
-    this.#policies = policies;
+    this.#bindsOf = new Map(policies.routing.routes.map(({ name, binds }) => [name, binds]));
     const alike = new Map<string, TextPolicy>();
     const one = (policy: TextPolicy): TextPolicy => {
       const name = JSON.stringify(policy);
@@ -55,10 +55,11 @@ export class Wordings {
     const segments = new Map<string, number>();
     const changes = new Map<string, Omit<WordingChange, 'carriers'> & { carriers: Set<BindName> }>();
     const sure = new Set(routes);
+    const all = new Set([...sure, ...others]);
     for (const { language, text } of request.texts) {
       const plans = new Map<TextPolicy, TextPlan | TextError>();
-      for (const route of new Set([...sure, ...others])) {
-        for (const bind of this.#bindsOf(route)) {
+      for (const route of all) {
+        for (const bind of this.#bindsOf.get(route) ?? []) {
           const policy = this.#policyOf(bind, request);
           const plan = plans.get(policy) ?? tryPlan(text, policy);
           plans.set(policy, plan);
@@ -90,10 +91,6 @@ export class Wordings {
         .map((change) => ({ ...change, carriers: [...change.carriers].sort() }))
         .sort(inOrder),
     };
-  }
-
-  #bindsOf(route: string): readonly BindName[] {
-    return this.#policies.routing.routes.find(({ name }) => name === route)?.binds ?? [];
   }
 
   #policyOf(bind: BindName, { lane, secret }: WordingRequest): TextPolicy {
