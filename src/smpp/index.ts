@@ -19,11 +19,22 @@ export { CONCATENATIONS, type Concatenation, PARTS_MAX } from './layout.ts';
 export * from './limits.ts';
 export * from './link.ts';
 export * from './pdu.ts';
+export { planText, TEXT_OPTIONS, type TextOptions, type TextPlan } from './plan.ts';
 export * from './receipt.ts';
 export * from './segment.ts';
 export * from './server-session.ts';
 export * from './session.ts';
 export * from './status.ts';
-export * from './text.ts';
+export {
+  decodeText,
+  type Encoding,
+  encodeText,
+  GSM7,
+  LATIN1,
+  type Reading,
+  TEXT_ALPHABETS,
+  type TextAlphabet,
+  UCS2,
+} from './text.ts';
 export * from './times.ts';
 export { type TextChange, TRANSLITERATIONS, type Transliteration } from './transliterate.ts';

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { joinParts, type Part } from './join.ts';
 import { Tag } from './pdu.ts';
+import { TEXT_OPTIONS } from './plan.ts';
 import { type Segments, segment } from './segment.ts';
-import { TEXT_OPTIONS } from './text.ts';
 
 const part = (hex: string, change: Partial<Part> = {}): Part => ({
   ...{ esmClass: 0x40, dataCoding: 0, tlvs: [], shortMessage: Buffer.from(hex.replaceAll(' ', ''), 'hex') },

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { messageOf } from './fixtures.ts';
 import { MessageState, parseReceipt } from './receipt.ts';
-import { encodeText } from './text.ts';
+import { encodeText, UCS2 } from './text.ts';
 
 const receiptOf = (text: string, fields: Parameters<typeof messageOf>[0] = {}) =>
   messageOf({ esmClass: 0x04, shortMessage: Buffer.from(text, 'latin1'), ...fields });
@@ -85,7 +85,7 @@ describe('receipts', () => {
       parseReceipt(
         receiptOf('', {
           dataCoding: 8,
-          shortMessage: encodeText('id:1 stat:DELIVRD err:0', { alphabet: 'ucs2', locking: null, single: null }),
+          shortMessage: encodeText('id:1 stat:DELIVRD err:0', UCS2),
         }),
       ),
     ).toMatchObject({ messageId: '1', state: 2 });

@@ -6,6 +6,7 @@ import { NATIONAL_LANGUAGES } from './gsm7-tables.ts';
 import { joinParts } from './join.ts';
 import { CONCATENATIONS, type Concatenation, headerLength } from './layout.ts';
 import { Tag } from './pdu.ts';
+import { planText, TEXT_OPTIONS, type TextOptions } from './plan.ts';
 import {
   readPart,
   readUserData,
@@ -15,7 +16,7 @@ import {
   segmentPlan,
   withReference,
 } from './segment.ts';
-import { planText, TEXT_ALPHABETS, TEXT_OPTIONS, type TextOptions } from './text.ts';
+import { TEXT_ALPHABETS } from './text.ts';
 
 const lengths = (text: string, options: Partial<TextOptions> = {}): number[] =>
   segment(text, 1, { ...TEXT_OPTIONS, ...options }).parts.map((part) => part.length);

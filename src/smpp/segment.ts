@@ -9,7 +9,8 @@ import { LOCKING } from './gsm7-tables.ts';
 import type { Concatenation } from './layout.ts';
 import { capacity, cutBinary, Element, headerLength, PARTS_MAX, writeHeader, writeReference } from './layout.ts';
 import { findTlv, type SubmitSm, Tag, type Tlv } from './pdu.ts';
-import { encodePart, planText, TEXT_OPTIONS, type TextOptions, type TextPlan, tooManyParts } from './text.ts';
+import { planText, TEXT_OPTIONS, type TextOptions, type TextPlan, tooManyParts } from './plan.ts';
+import { encodePart } from './text.ts';
 
 export interface Segments {
   readonly dataCoding: number;
@@ -150,7 +151,7 @@ export interface UserData extends Shifts {
  * can't be (0, or beyond the total) says nothing (3GPP TS 23.040 §9.2.3.24.1).
  */
 export function readUserData(esmClass: number, shortMessage: Buffer): UserData {
-  const whole = { ...NO_SHIFTS, concatenation: null, header: 0, octets: shortMessage };
+  const whole = { locking: null, single: null, concatenation: null, header: 0, octets: shortMessage };
   if ((esmClass & UDH_INDICATOR) === 0 || shortMessage.length === 0) return whole;
   const end = 1 + (shortMessage[0] as number);
   if (end > shortMessage.length) return whole;
