@@ -40,6 +40,22 @@ export const alertText = tocsin.table(
   (table) => [primaryKey({ columns: [table.day, table.alert, table.language] })],
 );
 
+export const alertChange = tocsin.table(
+  'alert_change',
+  {
+    day: date({ mode: 'string' }).notNull(),
+    alert: uuid().notNull(),
+    language: text().notNull(),
+    firstAt: integer('first_at').notNull(),
+    written: text().notNull(),
+    sent: text().notNull(),
+    times: integer().notNull(),
+    binds: bigint({ mode: 'number' }).array().notNull(),
+    entry: bigint({ mode: 'number' }).notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.day, table.alert, table.language, table.firstAt, table.sent] })],
+);
+
 export const alertRecipient = tocsin.table(
   'alert_recipient',
   {

@@ -216,8 +216,8 @@ describe('one segment', () => {
 describe('three segments', () => {
   // 152 septets fit beside the header of 7 octets. At 151 + 2 and at 151 + 2 again a pair would be cut in two.
   const gsm = `${'a'.repeat(151)}€${'b'.repeat(149)}[${'c'.repeat(20)}]`;
-  // 67 units fit: 66 + 2 and 66 + 2.
-  const ucs2 = `Ж${'a'.repeat(65)}🚨${'b'.repeat(64)}👩${'c'.repeat(20)}`;
+  // The header leaves 133 octets, 66 units: 65 + 2 and 65 + 2.
+  const ucs2 = `Ж${'a'.repeat(64)}🚨${'b'.repeat(63)}👩${'c'.repeat(20)}`;
 
   test('of GSM 7-bit: one reference, no pair of octets torn apart, all fields the same', async () => {
     const msisdn = number();
@@ -253,7 +253,7 @@ describe('three segments', () => {
       `060804${reference}0302`,
       `060804${reference}0303`,
     ]);
-    expect(pdus.map(({ smLength }) => smLength)).toEqual([7 + 132, 7 + 132, 7 + 44]);
+    expect(pdus.map(({ smLength }) => smLength)).toEqual([7 + 130, 7 + 130, 7 + 44]);
     expect(pdus.map(({ shortMessage }) => shortMessage.toString('hex', 7, 11))).toEqual([
       '04160061',
       'd83ddea8',

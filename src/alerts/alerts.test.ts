@@ -13,7 +13,7 @@ import { FACT_TABLES } from '../facts.ts';
 import { EmergencyGate, FANOUT_QUEUE, Fanout } from '../fanout/index.ts';
 import { openWorld, type World } from '../fanout/testing.ts';
 import { type Clock, Pool, Vault } from '../platform/index.ts';
-import type { LaneName } from '../policy/index.ts';
+import type { CarrierPolicy, LaneName, Policies } from '../policy/index.ts';
 import { addProgress, FINAL, finalState, OUTCOME, submission } from '../records/index.ts';
 import { Intake, type IntakeLimits } from './intake.ts';
 import { Alerts } from './service.ts';
@@ -56,7 +56,9 @@ interface Rig {
 }
 
 /** Intake as one process has it. Two of them on one database are two processes, as far as intake can tell. */
-async function open(options: { pool?: Pool; limits?: Partial<IntakeLimits>; clock?: Clock } = {}): Promise<Rig> {
+async function open(
+  options: { pool?: Pool; limits?: Partial<IntakeLimits>; clock?: Clock; policies?: Policies } = {},
+): Promise<Rig> {
   const pool = options.pool ?? db.database.pools.intake;
   const clock = options.clock ?? world.clock;
   const chain = (of: Pool, room: string) => ChainWriter.open(of, world.clock, world.process, room, { rerunLimit: 3 });
@@ -83,7 +85,7 @@ async function open(options: { pool?: Pool; limits?: Partial<IntakeLimits>; cloc
     writer: await chain(db.database.pools.control, 'acts'),
     vault,
     clock,
-    policies: world.policies,
+    policies: options.policies ?? world.policies,
     names: world.names,
     backlog: { ahead: () => rig.ahead, add: () => undefined },
     lists: rig.lists,
@@ -330,6 +332,49 @@ describe('an alert to many', () => {
     });
     await add({ unknown: 1 }, -2);
     expect(await alerts.get(1, id)).toMatchObject({ state: 'complete', progress: { unknown: 1, open: 0 } });
+  });
+});
+
+describe('an alert whose text carriers change', () => {
+  const transliterating = (): Policies => {
+    const { carriers } = world.policies;
+    const main = carriers['main-bind'] as CarrierPolicy;
+    const texts = Object.entries(main.text).map(([lane, { normal, exact }]) => [
+      lane,
+      { normal: { ...normal, transliterate: 'gsm7' }, exact },
+    ]);
+    return { ...world.policies, carriers: { ...carriers, 'main-bind': { ...main, text: Object.fromEntries(texts) } } };
+  };
+  const texts = [
+    { language: 'en', text: 'It’s 5\u00a0€ – it’s' },
+    { language: 'pl', text: 'Łódź' },
+  ];
+  const changes = [
+    { language: 'en', character: '’', replacement: "'", count: 2, position: 2, carriers: ['main-bind'] },
+    { language: 'en', character: '\u00a0', replacement: ' ', count: 1, position: 6, carriers: ['main-bind'] },
+    { language: 'en', character: '–', replacement: '-', count: 1, position: 9, carriers: ['main-bind'] },
+    { language: 'pl', character: 'Ł', replacement: 'L', count: 1, position: 0, carriers: ['main-bind'] },
+    { language: 'pl', character: 'ó', replacement: 'o', count: 1, position: 1, carriers: ['main-bind'] },
+    { language: 'pl', character: 'ź', replacement: 'z', count: 1, position: 3, carriers: ['main-bind'] },
+  ];
+
+  test('says so in its answer, when that is asked for again, and in its record, which the chain covers', async () => {
+    const { alerts } = await open({ policies: transliterating() });
+    const body = request({ texts });
+    const first = await alerts.submit(principal(), body, 'changes');
+    expect(first).toMatchObject({ alert: { changes } });
+    expect(await alerts.submit(principal(), body, 'changes')).toEqual({ ...first, replay: true });
+    expect(await alerts.get(1, accepted(first).id)).toMatchObject({ changes });
+    const plain = await alerts.submit(principal(), request(), null);
+    expect(plain).toMatchObject({ alert: { changes: [] } });
+    expect(await alerts.get(1, accepted(plain).id)).toMatchObject({ changes: [] });
+
+    const forge = (count: number) =>
+      db.asSuperuser((session) => session.query(`update tocsin.alert_change set times = ${count} where written = '’'`));
+    await expectVerified();
+    await forge(1);
+    expect((await verify(db.database, FACT_TABLES)).disagreements).toMatchObject([{ table: 'alert_change' }]);
+    await forge(2);
   });
 });
 

@@ -16,8 +16,8 @@ import { type LaneName, type Names, type Policies, routeOf } from '../policy/ind
 import { type DeliveryRow, delivery } from '../records/index.ts';
 import { type Fingerprint, type KnownKey, readKeys, takeKeys } from './idempotency.ts';
 import type { CheckedRequest } from './rules.ts';
-import { type AlertRow, alert, alertRecipient, alertText, alertTlv } from './tables.ts';
-import type { TargetRecipient } from './types.ts';
+import { type AlertRow, alert, alertChange, alertRecipient, alertText, alertTlv } from './tables.ts';
+import type { TargetRecipient, WordingChange } from './types.ts';
 
 export interface GroupTools {
   boss: PgBoss;
@@ -47,6 +47,7 @@ export interface Arrival {
   /** Named ones, plus the members of the lists. */
   readonly recipients: number;
   readonly predictedSubmitAt: EpochMs;
+  readonly changes: readonly WordingChange[];
   readonly idempotency: { readonly key: string; readonly fingerprint: Fingerprint } | null;
 }
 
@@ -223,10 +224,23 @@ async function insertAlerts(
   const tlvs = fresh.flatMap(({ day, id, checked }) =>
     Object.entries(checked.request.tlvs ?? {}).map(([name, value]) => ({ day, alert: id, name, value: String(value) })),
   );
+  const changes = fresh.flatMap(({ day, id, changes: all }) =>
+    all.map(({ language, character, replacement, count, position, carriers }) => ({
+      day,
+      alert: id,
+      language: language ?? '',
+      firstAt: position,
+      written: character,
+      sent: replacement,
+      times: count,
+      binds: carriers.map((carrier) => names.bindId(carrier)),
+    })),
+  );
   const error = { onConflict: 'error' } as const;
   return [
     ...(await insertFacts(tx, alert, alerts, entry, error)).parts,
     ...(await insertFacts(tx, alertText, texts, entry, error)).parts,
+    ...(await insertFacts(tx, alertChange, changes, entry, error)).parts,
     ...(await insertFacts(tx, alertRecipient, named, entry, error)).parts,
     ...(await insertFacts(tx, alertTlv, tlvs, entry, error)).parts,
   ];

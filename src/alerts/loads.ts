@@ -30,14 +30,13 @@ export class Loads {
     this.#o = tools;
   }
 
-  /** @param segments of one message. */
-  async of(
+  /** How many deliveries each route takes. */
+  async deliveries(
     lane: LaneName,
-    segments: number,
     named: readonly { readonly msisdn: string }[],
     lists: readonly TargetList[],
-  ): Promise<RouteLoad[]> {
-    const { policies, backlog } = this.#o;
+  ): Promise<ReadonlyMap<string, number>> {
+    const { policies } = this.#o;
     const byRoute = new Map<string, number>();
     const add = (route: string, deliveries: number): void => {
       byRoute.set(route, (byRoute.get(route) ?? 0) + deliveries);
@@ -46,17 +45,28 @@ export class Loads {
     for (const list of lists) {
       for (const [route, share] of await this.#sharesOf(lane, list)) add(route, Math.ceil(list.members * share));
     }
-    return [...byRoute].map(([route, deliveries]) => ({
+    return byRoute;
+  }
+
+  /** Every route that a recipient of the lane may take, whatever its number. */
+  routesOf(lane: LaneName): ReadonlySet<string> {
+    return new Set([...this.#o.policies.routing.byPrefix[lane].values()].map((route) => route.name));
+  }
+
+  /** @param segmentsOn of one message on a route. */
+  of(lane: LaneName, deliveries: ReadonlyMap<string, number>, segmentsOn: (route: string) => number): RouteLoad[] {
+    const { policies, backlog } = this.#o;
+    return [...deliveries].map(([route, count]) => ({
       route,
       tps: routeTps(policies, route),
       ahead: backlog.ahead(route, lane),
-      segments: deliveries * segments,
+      segments: count * segmentsOn(route),
     }));
   }
 
   async #sharesOf(lane: LaneName, list: TargetList): Promise<ReadonlyMap<string, number>> {
     const { policies, names, pool } = this.#o;
-    const routes = new Set([...policies.routing.byPrefix[lane].values()].map((route) => route.name));
+    const routes = this.routesOf(lane);
     if (routes.size === 1) return new Map([...routes].map((route) => [route, 1]));
     const key = `${list.id}/${lane}`;
     const kept = this.#shares.get(key);

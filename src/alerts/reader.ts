@@ -2,11 +2,14 @@
 import { type Clock, type EpochMs, type Pool, utcDay } from '../platform/index.ts';
 import type { Names } from '../policy/index.ts';
 import { FINAL, FINAL_STATES, type FinalCode, readProgress } from '../records/index.ts';
-import type { AcceptedAlert, AlertProgress, AlertState, AlertStatus, AlertView } from './types.ts';
+import type { AcceptedAlert, AlertProgress, AlertState, AlertStatus, AlertView, WordingChange } from './types.ts';
 import { timeOf } from './uuid.ts';
 
-/** What the 202 of an alert `a` is made of. */
-export const ANSWER_COLUMNS = 'a.id, a.lane, a.recipients, a.not_before, a.expires_at, a.predicted_submit_at';
+/** What the 202 of an alert `a` is made of. Changes lean on the primary key of alert_change; most alerts have none. */
+export const ANSWER_COLUMNS = `a.id, a.lane, a.recipients, a.not_before, a.expires_at, a.predicted_submit_at,
+  (select json_agg(json_build_array(c.language, c.first_at, c.written, c.sent, c.times, c.binds)
+                   order by c.language, c.first_at, c.sent)::text
+   from alert_change c where c.day = a.day and c.alert = a.id) as changes`;
 
 export interface AnswerRow {
   readonly id: string;
@@ -15,7 +18,11 @@ export interface AnswerRow {
   readonly not_before: number | null;
   readonly expires_at: number;
   readonly predicted_submit_at: number;
+  /** JSON of {@link ChangeRow}s. */
+  readonly changes: string | null;
 }
+
+type ChangeRow = [language: string, firstAt: number, written: string, sent: string, times: number, binds: number[]];
 
 /** The first answer again. */
 export function answerOf(row: AnswerRow, names: Names): AcceptedAlert {
@@ -26,8 +33,16 @@ export function answerOf(row: AnswerRow, names: Names): AcceptedAlert {
     recipients: row.recipients,
     expiresAt: row.expires_at,
     predictedSubmitAt: row.predicted_submit_at,
+    changes: row.changes === null ? [] : changesOf(JSON.parse(row.changes) as ChangeRow[], names),
   };
 }
+
+const changesOf = (rows: readonly ChangeRow[], names: Names): WordingChange[] =>
+  rows.map(([language, position, character, replacement, count, binds]) => ({
+    language: language === '' ? null : language,
+    ...{ character, replacement, count, position },
+    carriers: binds.map((bind) => names.bindName(bind)).sort(),
+  }));
 
 interface Row extends AnswerRow {
   readonly day: string;

@@ -37,7 +37,6 @@ function expiryOf(change: Partial<AlertRequest>): number {
 
 describe('an alert is refused', () => {
   const CARD = 'Card 4111 1111 1111 1111';
-  const longest = 'x'.repeat(152 * 255);
   it.each<[string, Partial<AlertRequest>, string, string | null]>([
     ['in a lane of others', { lane: 'emergency' }, 'lane-not-allowed', 'lane'],
     ['as a draft', { status: 'Draft' }, 'status-not-sendable', 'status'],
@@ -56,13 +55,6 @@ describe('an alert is refused', () => {
       },
       'text-has-card-number',
       'content.texts.fr',
-    ],
-    ['over 255 segments', { texts: [{ language: null, text: `${longest}x` }] }, 'text-too-long', 'content.text'],
-    [
-      'over 255 segments of UCS-2',
-      { texts: [{ language: null, text: 'ж'.repeat(67 * 255 + 1) }] },
-      'text-too-long',
-      'content.text',
     ],
     ['when it has expired', { expiresAt: NOW - 1 }, 'expires-in-past', 'expiresAt'],
     ['when less than minRemaining is left', { expiresAt: NOW + 1_999 }, 'expires-in-past', 'expiresAt'],
@@ -99,11 +91,6 @@ describe('an alert is refused', () => {
 });
 
 describe('an alert is taken', () => {
-  test('with the longest text there is', () => {
-    const verdict = checkRequest(request({ texts: [{ language: null, text: 'x'.repeat(152 * 255) }] }), context);
-    expect(verdict).toMatchObject({ kind: 'checked', checked: { segments: 255 } });
-  });
-
   test('with the expiry it names, its validity, or the default of its lane', () => {
     expect(expiryOf({ expiresAt: NOW + 5_000 })).toBe(NOW + 5_000);
     expect(expiryOf({ validForMs: 5_000 })).toBe(NOW + 5_000);

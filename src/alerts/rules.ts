@@ -1,6 +1,7 @@
 /**
  * What an alert must keep beyond its form: lane, status, times, texts. Pure: the clock's time and the lane's policy are
- * given. What needs the database (lists, repeats) is looked at elsewhere.
+ * given. What needs the database (lists, repeats) or the routes (whether a carrier can send the texts: `wording.ts`) is
+ * looked at elsewhere.
  *
  * **Status.** Only `Actual` is taken. A `Draft` or `System` alert is not meant for anyone's phone. An `Exercise` or `Test`
  * may go to nobody but recipients who were set apart for it, and nothing can say yet who they are nor let a second
@@ -15,7 +16,7 @@
  */
 import type { EpochMs } from '../platform/index.ts';
 import type { LaneName, LanePolicy, TlvPolicy } from '../policy/index.ts';
-import { countSegments, FieldError, PARTS_MAX, submitTlv } from '../smpp/index.ts';
+import { FieldError, submitTlv } from '../smpp/index.ts';
 import { hasCardNumber } from './card-number.ts';
 import type { AlertProblem, AlertProblemCode, AlertRequest, AlertText, AlertTlvs } from './types.ts';
 
@@ -35,8 +36,6 @@ export interface CheckedRequest {
   readonly expiresAt: EpochMs;
   /** Null when it may leave at once, also when the producer's `notBefore` has passed. */
   readonly holdUntil: EpochMs | null;
-  /** Parts of the longest of the texts: 1–255. */
-  readonly segments: number;
 }
 
 export type Checked =
@@ -52,8 +51,8 @@ export function checkRequest(request: AlertRequest, context: RuleContext): Check
   if (request.status !== 'Actual') {
     return refused('status-not-sendable', 'status', 'Only alerts of status Actual are taken; nothing was stored.');
   }
-  const texts = checkTexts(request.texts);
-  if (texts.kind === 'problem') return texts;
+  const shown = checkTexts(request.texts);
+  if (shown !== null) return shown;
   const { recipients, lists } = request.target;
   if (recipients.length === 0 && lists.length === 0) {
     return refused('empty-target', 'target', 'An alert names at least one recipient or list.');
@@ -61,31 +60,27 @@ export function checkRequest(request: AlertRequest, context: RuleContext): Check
   const times = checkTimes(request, context);
   if (times.kind === 'problem') return times;
   const holdUntil = request.notBefore !== null && request.notBefore > now ? request.notBefore : null;
-  const checked = { request, acceptedAt: now, expiresAt: times.expiresAt, holdUntil, segments: texts.segments };
+  const checked = { request, acceptedAt: now, expiresAt: times.expiresAt, holdUntil };
   return { kind: 'checked', checked };
 }
 
-type Problem = Extract<Checked, { kind: 'problem' }>;
+export type Refusal = Extract<Checked, { kind: 'problem' }>;
 
-function checkTexts(texts: readonly AlertText[]): { kind: 'texts'; segments: number } | Problem {
-  let segments = 0;
+function checkTexts(texts: readonly AlertText[]): Refusal | null {
   for (const { language, text } of texts) {
     const field = language === null ? 'content.text' : `content.texts.${language}`;
-    const count = countSegments(text);
-    if (count > PARTS_MAX) return refused('text-too-long', field, `The text needs more than ${PARTS_MAX} segments.`);
     if (hasCardNumber(text)) {
       const message = 'The text shows a card number; show at most its first six and last four digits.';
       return refused('text-has-card-number', field, message);
     }
-    segments = Math.max(segments, count);
   }
-  return { kind: 'texts', segments };
+  return null;
 }
 
 function checkTimes(
   { notBefore, expiresAt, validForMs }: AlertRequest,
   { now, lane }: RuleContext,
-): { kind: 'times'; expiresAt: EpochMs } | Problem {
+): { kind: 'times'; expiresAt: EpochMs } | Refusal {
   const named = expiresAt !== null ? 'expiresAt' : validForMs !== null ? 'validFor' : null;
   const end = expiresAt ?? (notBefore ?? now) + (validForMs ?? lane.defaultValidityMs);
   if (notBefore !== null && notBefore - now > NOT_BEFORE_MAX_MS) {
@@ -139,6 +134,6 @@ export function refused(
   field: string | null,
   message: string,
   retryAfterSeconds: number | null = null,
-): Problem {
+): Refusal {
   return { kind: 'problem', problem: { code, field, message, retryAfterSeconds } };
 }

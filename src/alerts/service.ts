@@ -21,8 +21,10 @@ import type {
   CancelResult,
   SubmitResult,
   TargetRecipient,
+  WordingChange,
 } from './types.ts';
 import { UuidSource } from './uuid.ts';
+import { Wordings } from './wording.ts';
 
 export interface AlertsOptions {
   /** For reads. */
@@ -55,6 +57,7 @@ interface Ready {
   readonly lists: readonly TargetList[];
   readonly recipients: number;
   readonly loads: readonly RouteLoad[];
+  readonly changes: readonly WordingChange[];
   readonly predictedSubmitAt: EpochMs;
 }
 
@@ -62,6 +65,7 @@ export class Alerts implements AlertService {
   readonly #o: AlertsOptions;
   readonly #ids = new UuidSource();
   readonly #loads: Loads;
+  readonly #wordings: Wordings;
   readonly #reader: AlertReader;
   /** What an alert may give for carriers' optional parameters. */
   readonly #tlvs: ReadonlyMap<string, readonly TlvPolicy[]>;
@@ -72,6 +76,7 @@ export class Alerts implements AlertService {
     const { pool, clock, names, policies } = options;
     this.#o = options;
     this.#loads = new Loads(options);
+    this.#wordings = new Wordings(policies);
     this.#tlvs = alertTlvs(policies.carriers);
     const submittedIsFinal = Object.values(policies.carriers).some(
       ({ receipts, receiptsOn }) => receipts === 'none' || receiptsOn === 'failure',
@@ -139,7 +144,7 @@ export class Alerts implements AlertService {
     }
   }
 
-  /** Rules, lists, prediction: nothing is written. */
+  /** Rules, lists, wording, prediction: nothing is written. */
   async #prepare(principal: Principal, request: AlertRequest): Promise<Ready | AlertProblem> {
     const { clock, policies, lists: book } = this.#o;
     const lane = policies.lanes[request.lane];
@@ -148,7 +153,7 @@ export class Alerts implements AlertService {
     const unfit = checkTlvs(request.tlvs ?? {}, this.#tlvs);
     if (unfit !== null) return unfit;
     const { checked } = verdict;
-    const { acceptedAt, expiresAt, holdUntil, segments } = checked;
+    const { acceptedAt, expiresAt, holdUntil } = checked;
 
     const lists: TargetList[] = [];
     const names = [...new Set(request.target.lists)];
@@ -162,19 +167,23 @@ export class Alerts implements AlertService {
     }
     const named = [...firstOfEach(request.target.recipients).values()];
     const recipients = lists.reduce((sum, { members }) => sum + members, named.length);
-    const loads = await this.#loads.of(request.lane, segments, named, lists);
+    const deliveries = await this.#loads.deliveries(request.lane, named, lists);
+    const others = lists.length === 0 ? [] : this.#loads.routesOf(request.lane);
+    const wording = this.#wordings.of(request, deliveries.keys(), others);
+    if (wording.kind === 'problem') return wording.problem;
+    const loads = this.#loads.of(request.lane, deliveries, wording.segmentsOn);
     const predictedSubmitAt = predictSubmitAt(acceptedAt, holdUntil, loads);
     if (predictedSubmitAt > expiresAt && lane.cannotMeetExpiry === 'refuse') {
       const wait = Math.ceil((predictedSubmitAt - expiresAt) / 1_000);
       const message = 'What waits ahead would hold it back until after it expires; nothing was stored.';
       return refused('cannot-meet-expiry', null, message, Math.min(wait, CANNOT_MEET_RETRY_MAX_S)).problem;
     }
-    return { checked, named, lists, recipients, loads, predictedSubmitAt };
+    return { checked, named, lists, recipients, loads, changes: wording.changes, predictedSubmitAt };
   }
 
   async #seal({ organisation, producer }: Principal, ready: Ready, key: string | null): Promise<Arrival> {
     const { vault } = this.#o;
-    const { checked, named, lists, recipients, predictedSubmitAt } = ready;
+    const { checked, named, lists, recipients, changes, predictedSubmitAt } = ready;
     const { request, acceptedAt, expiresAt } = checked;
     const texts = [];
     for (const { language, text } of request.texts) {
@@ -196,6 +205,7 @@ export class Alerts implements AlertService {
       named,
       lists: lists.map(({ id }) => id),
       recipients,
+      changes,
       predictedSubmitAt,
       idempotency,
     };
@@ -206,9 +216,9 @@ export class Alerts implements AlertService {
     switch (outcome.kind) {
       case 'new': {
         for (const { route, segments } of ready.loads) this.#o.backlog.add(route, request.lane, segments);
-        const { id, recipients, predictedSubmitAt } = arrival;
+        const { id, recipients, predictedSubmitAt, changes } = arrival;
         const state = stateAtAcceptance(holdUntil);
-        const alert = { id, state, lane: request.lane, recipients, expiresAt, predictedSubmitAt };
+        const alert = { id, state, lane: request.lane, recipients, expiresAt, predictedSubmitAt, changes };
         return { kind: 'accepted', alert, replay: false };
       }
       case 'known':

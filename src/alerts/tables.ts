@@ -60,6 +60,35 @@ export const alertText = defineFactTable<AlertTextRow>({
   key: ['day', 'alert', 'language'],
 });
 
+export interface AlertChangeRow {
+  day: string;
+  alert: string;
+  /** '' for a text without a language. */
+  language: string;
+  /** How many code points are before it where it stands first. */
+  firstAt: number;
+  written: string;
+  sent: string;
+  times: number;
+  binds: number[];
+}
+/** Characters of an alert's texts that the policy of carriers, as it was at acceptance, replaces. */
+export const alertChange = defineFactTable<AlertChangeRow>({
+  table: 'alert_change',
+  columns: {
+    day: 'date',
+    alert: 'uuid',
+    language: 'text',
+    firstAt: 'int',
+    written: 'text',
+    sent: 'text',
+    times: 'int',
+    binds: 'ints',
+  },
+  partitioned: true,
+  key: ['day', 'alert', 'language', 'firstAt', 'sent'],
+});
+
 export interface AlertRecipientRow {
   day: string;
   alert: string;
@@ -99,4 +128,4 @@ export const alertCancel = defineFactTable<AlertCancelRow>({
   key: ['day', 'alert'],
 });
 
-export const ALERT_TABLES = [alert, alertText, alertRecipient, alertTlv, alertCancel];
+export const ALERT_TABLES = [alert, alertText, alertChange, alertRecipient, alertTlv, alertCancel];

@@ -70,6 +70,20 @@ export type AlertTlvs = Readonly<Record<string, string | number>>;
 export const ALERT_STATES = ['accepted', 'scheduled', 'sending', 'complete', 'cancelled'] as const;
 export type AlertState = (typeof ALERT_STATES)[number];
 
+/** A character that the policy of carriers replaces in a text, because GSM 7-bit lacks it. Secret texts have none. */
+export interface WordingChange {
+  readonly language: string | null;
+  /** As the producer wrote it: one character to a reader, maybe several code points. */
+  readonly character: string;
+  /** What these carriers get instead; '' where it is left out. */
+  readonly replacement: string;
+  readonly count: number;
+  /** Where it stands first: how many code points are before it. */
+  readonly position: number;
+  /** Names of the carriers, sorted. */
+  readonly carriers: readonly string[];
+}
+
 /** What the first 202 said; a replay says the same again. */
 export interface AcceptedAlert {
   /** UUIDv7, lower case. */
@@ -82,6 +96,8 @@ export interface AcceptedAlert {
   readonly expiresAt: EpochMs;
   /** When the last segment is predicted to be handed to a carrier (queue ahead of it ÷ TPS). */
   readonly predictedSubmitAt: EpochMs;
+  /** By language, then by position; empty when every character goes out as written. */
+  readonly changes: readonly WordingChange[];
 }
 
 /**
@@ -98,6 +114,7 @@ export interface AcceptedAlert {
  * | `not-before-too-far` | 422 | `notBefore` is more than 30 days ahead |
  * | `validity-too-long` | 422 | longer than the lane's longest validity |
  * | `text-too-long` | 422 | over 255 segments |
+ * | `text-not-in-alphabet` | 422 | a carrier of a route takes no alphabet that has each character of the text |
  * | `text-has-card-number` | 422 | 13–19 Luhn-valid digits beyond first six and last four |
  * | `tlv-unknown` | 422 | no carrier's policy lets alerts give an optional parameter of this name |
  * | `tlv-value` | 422 | the value does not fit the carrier's optional parameter |
@@ -120,6 +137,7 @@ export const ALERT_PROBLEM_CODES = [
   'not-before-too-far',
   'validity-too-long',
   'text-too-long',
+  'text-not-in-alphabet',
   'text-has-card-number',
   'tlv-unknown',
   'tlv-value',
@@ -138,7 +156,10 @@ export interface AlertProblem {
   readonly code: AlertProblemCode;
   /** Path in the request as the producer wrote it, e.g. `content.texts.fr` or `target.lists.0`; null when it is about the whole. */
   readonly field: string | null;
-  /** One sentence for the producer's programmer. Never holds a text, a number or any other rejected value. */
+  /**
+   * One sentence for the producer's programmer. Never holds a text, a number or any other rejected value; of a text that
+   * is not secret at most the code point of one character.
+   */
   readonly message: string;
   /** Whole seconds ≥ 1 for Retry-After; null when trying again won't help. */
   readonly retryAfterSeconds: number | null;

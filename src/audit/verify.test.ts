@@ -74,8 +74,8 @@ beforeAll(async () => {
       create table note (day date not null, id bigint not null, box bigint not null, word text not null, maybe text,
         data bytea not null, ids bigint[] not null, tags text[], flag boolean not null, ref uuid not null,
         entry bigint not null, primary key (day, id)) partition by range (day);
-      create table note_1 partition of note for values from ('2026-11-01') to ('2026-11-02');
-      create table note_2 partition of note for values from ('2026-11-02') to ('2026-11-04');
+      create table note_20261101 partition of note for values from ('2026-11-01') to ('2026-11-02');
+      create table note_20261102 partition of note for values from ('2026-11-02') to ('2026-11-03');
       create table person (id bigint primary key, organisation bigint not null, number text, salt bytea,
         commitment bytea not null, entry bigint not null);
       create table mark (id bigint primary key, word text not null, entry bigint not null)`),

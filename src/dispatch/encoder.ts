@@ -12,13 +12,13 @@ import {
   type SenderRule,
   type SourceAddress,
   segment,
-  setReference,
   sourceAddress,
   submitTlv,
   TextError,
   type TimeForm,
   type Tlv,
   userReferenceTlv,
+  withReference,
 } from '../smpp/index.ts';
 import type { Item } from './types.ts';
 
@@ -97,6 +97,7 @@ export class Encoder {
     const segmented = this.#segments(item);
     if (segmented === null) return false;
     item.parts = segmented.parts;
+    item.partTlvs = segmented.tlvs;
     item.dataCoding = segmented.dataCoding;
     item.esmClass = segmented.esmClass;
     // `toSend` brought the segments that an SMSC has accepted already.
@@ -150,7 +151,7 @@ export class Encoder {
 
   #tlvs(item: Item, segment: number, policy: readonly TlvPolicy[]): Tlv[] {
     const carrier = this.#carrier;
-    const tlvs: Tlv[] = [];
+    const tlvs: Tlv[] = [...(item.partTlvs[segment - 1] ?? [])];
     const sent = { delivery: item.id, attempt: item.chunk.attempt, segment };
     if (carrier.userMessageReference) tlvs.push(userReferenceTlv(sent));
     if (carrier.moreMessagesToSend && item.parts.length > 1) tlvs.push(item.toSend.length > 0 ? MORE : NO_MORE);
@@ -187,7 +188,7 @@ export class Encoder {
       const text = this.#textOf(item.body);
       if (text === undefined) return null;
       try {
-        segments = segment(text, 0);
+        segments = segment(text, 0, this.#carrier.text[item.chunk.lane][item.reworded ? 'normal' : 'exact']);
       } catch (error) {
         if (error instanceof TextError) return null;
         throw error;
@@ -197,13 +198,6 @@ export class Encoder {
         this.#kept.set(item.body, segments);
       }
     }
-    if (segments.parts.length === 1) return segments;
-    const reference = referenceOf(item.id);
-    const parts = segments.parts.map((part) => {
-      const own = Buffer.from(part);
-      setReference(own, reference);
-      return own;
-    });
-    return { ...segments, parts };
+    return withReference(segments, referenceOf(item.id));
   }
 }

@@ -207,6 +207,7 @@ interface AlertRead {
   secret: boolean;
   counted: boolean;
   cancelled: boolean;
+  reworded: boolean;
 }
 
 export interface TextSource {
@@ -253,7 +254,8 @@ async function hydrateDay(
   const rows = await readDeliveries(pool, day, taken);
   const alerts = await pool.query<AlertRead>(
     `SELECT a.id, a.sender, a.not_before, a.secret, (a.recipients <> 1 OR cardinality(a.lists) > 0) AS counted,
-            EXISTS (SELECT 1 FROM alert_cancel c WHERE c.day = a.day AND c.alert = a.id) AS cancelled
+            EXISTS (SELECT 1 FROM alert_cancel c WHERE c.day = a.day AND c.alert = a.id) AS cancelled,
+            EXISTS (SELECT 1 FROM alert_change x WHERE x.day = a.day AND x.alert = a.id) AS reworded
      FROM alert a WHERE a.day = $1::date AND a.id = ANY($2::uuid[])`,
     [day, [...new Set(rows.map((row) => row.alert))]],
   );
@@ -284,9 +286,11 @@ async function hydrateDay(
         sender: alert?.sender ?? null,
         body: row.body,
         secret: alert?.secret ?? false,
+        reworded: alert?.reworded ?? false,
         notBefore: alert?.not_before ?? null,
         expiresAt: row.expires_at,
         parts: [],
+        partTlvs: [],
         dataCoding: 0,
         esmClass: 0,
         toSend: accepted?.get(row.id) ?? [],

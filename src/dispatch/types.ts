@@ -1,6 +1,7 @@
 /** The shapes that dispatch's parts hand to each other. */
 import type { EpochMs } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
+import type { Tlv } from '../smpp/index.ts';
 
 /** A chunk that this bind has in memory. Only its holder claims from it. */
 export interface HeldChunk {
@@ -36,11 +37,15 @@ export interface Item {
   sender: string | null;
   body: number;
   secret: boolean;
+  /** Its producer was told that carriers replace characters of its texts; of others every character goes as written. */
+  reworded: boolean;
   /** The alert's, whichever attempt this is: a chunk of retries has a time of its own. */
   notBefore: EpochMs | null;
   expiresAt: EpochMs;
   /** Segments of the text, set when it is first encoded. */
-  parts: Buffer[];
+  parts: readonly Buffer[];
+  /** TLVs that a segment needs beside it; empty when none has any. */
+  partTlvs: readonly (readonly Tlv[])[];
   dataCoding: number;
   esmClass: number;
   /** 1-based segments still to be sent in this attempt, in order. */

@@ -33,6 +33,7 @@ describe('POST /v1/alerts', () => {
       recipients: 1,
       expiresAt: '2026-11-24T12:05:00.000Z',
       predictedSubmitAt: '2026-11-24T12:00:00.005Z',
+      changes: [],
       links: {
         self: `/v1/alerts/${ALERT_ID}`,
         deliveries: `/v1/deliveries?alert=${ALERT_ID}`,

@@ -1,8 +1,8 @@
 /**
  * RFC 9457 problem details: the closed registry of everything this API can refuse, and the error that carries one.
  *
- * A problem never repeats what the client sent: bodies hold texts (an OTP), numbers and card numbers. `field` names
- * where, `rule` names what, `message` says it for a programmer.
+ * A problem never repeats what the client sent: bodies hold texts (an OTP), numbers and card numbers. At most it names one
+ * character of a text that is not secret, where no carrier can send it. `field` names where, `rule` names what, `message` says it for a programmer.
  */
 import { ALERT_PROBLEM_CODES, type AlertProblem, type AlertProblemCode } from '../alerts/index.ts';
 
@@ -64,6 +64,7 @@ export const PROBLEM_TYPES: Readonly<Record<ProblemCode, ProblemType>> = {
   'not-before-too-far': { status: 422, title: 'notBefore is too far ahead' },
   'validity-too-long': { status: 422, title: 'The validity is longer than the lane allows' },
   'text-too-long': { status: 422, title: 'The text is longer than 255 segments' },
+  'text-not-in-alphabet': { status: 422, title: 'No alphabet of the carrier carries the text' },
   'text-has-card-number': { status: 422, title: 'The text shows a card number' },
   'tlv-unknown': { status: 422, title: 'No carrier takes an optional parameter of this name' },
   'tlv-value': { status: 422, title: 'The value does not fit the optional parameter' },

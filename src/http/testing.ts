@@ -26,6 +26,7 @@ export const alertView: AlertView = {
   recipients: 1,
   expiresAt: NOON + 300_000,
   predictedSubmitAt: NOON + 5,
+  changes: [],
   status: 'Actual',
   secret: false,
   sender: null,

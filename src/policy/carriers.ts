@@ -9,6 +9,7 @@ import {
   ton,
 } from './carrier-fields.ts';
 import { type CarrierLink, carrierLinkFields, resolveCarrierLink } from './carrier-link.ts';
+import { type CarrierText, carrierText, resolveText } from './carrier-text.ts';
 import {
   ascii,
   duration,
@@ -74,6 +75,8 @@ export interface CarrierPolicy extends CarrierLink, CarrierFieldPolicy {
   readonly sourceNpi: number;
   readonly destTon: number;
   readonly destNpi: number;
+  /** Alphabets, segmentation, transliteration and message class, by lane. */
+  readonly text: CarrierText;
 }
 
 /** SMPP 3.4 §5.2.1: a C-octet string of at most 9 octets, its NUL included. */
@@ -120,6 +123,7 @@ export const carrier = z
     destNpi: npi.default(1),
     ...carrierLinkFields,
     ...carrierFields,
+    ...carrierText,
   })
   .refine((fields) => fields.reconnectFirst <= fields.reconnectMax, {
     error: 'must not be longer than reconnectMax',
@@ -182,6 +186,7 @@ export function resolveCarrier(
     destTon: fields.destTon,
     destNpi: fields.destNpi,
     ...resolveCarrierFields(fields, protocol, mistake),
+    text: resolveText(fields.text),
   };
 }
 

@@ -35,6 +35,11 @@ describe('the policies that come with Tocsin', () => {
       unknownGraceMs: 3_600_000,
     });
     expect(carriers['demo-a']).toMatchObject({ guardMs: 20, correlationTlv: 0x1400, password: 'secret', port: 2775 });
+    const text = {
+      ...{ alphabets: ['gsm7', 'ucs2'], languages: [], packed: false, concatenation: 'udh-16', sarOctets: 140 },
+      ...{ transliterate: 'none', marking: null },
+    };
+    expect(carriers['demo-a']?.text.bulk).toEqual({ normal: text, exact: text });
     expect(routing.routes.map((route) => route.name)).toEqual(['default']);
   });
 
@@ -154,6 +159,10 @@ const MISTAKES: [file: string, from: string | RegExp, to: string, path: string, 
   ['carriers.yaml', 'systemId: demo-a', 'systemId: 12345', 'carriers.demo-a.systemId', /quotes/, 'systemId: 12345'],
   ['carriers.yaml', 'systemId: demo-a', "systemId: 'sixteencharacter'", 'carriers.demo-a.systemId', /15/, 'sixteen'],
   ['carriers.yaml', /password: .*/, 'password: hunter2', 'carriers.demo-a.password', /no file/, 'password:'],
+  ['carriers.yaml', '[gsm7, ucs2]', '[]', 'carriers.demo-a.text.alphabets', /no alphabet/, 'alphabets: []'],
+  ['carriers.yaml', '[gsm7, ucs2]', '[gsm7, gsm7]', 'carriers.demo-a.text.alphabets', /twice/, '[gsm7, gsm7]'],
+  ['carriers.yaml', '[gsm7, ucs2]', '[gsm8]', 'carriers.demo-a.text.alphabets[0]', /gsm7/, '[gsm8]'],
+  ['carriers.yaml', 'udh-16\n', 'udh\n', 'carriers.demo-a.text.concatenation', /udh-8/, 'concatenation: udh'],
   ['routing.yaml', "['+']", "['+', +44]", 'routes[0].prefixes[1]', /quoted/, 'prefixes:'],
   ['routing.yaml', "['+']", '[+]', 'routes[0].prefixes[0]', /quotes/, 'prefixes:'],
   ['routing.yaml', "['+']", "['+', '0044']", 'routes[0].prefixes[1]', /'\+'/, 'prefixes:'],
@@ -385,6 +394,30 @@ const MISTAKES: [file: string, from: string | RegExp, to: string, path: string, 
     'defaultSender',
   ],
   // Between fields and files
+  [
+    'carriers.yaml',
+    '[gsm7, ucs2]\n',
+    '[ucs2]\n      languages: [turkish]\n',
+    'carriers.demo-a.text.languages',
+    /alphabet gsm7/,
+    'languages: [turkish]',
+  ],
+  [
+    'carriers.yaml',
+    '[gsm7, ucs2]\n',
+    '[latin1]\n      messageClass: { emergency: 0 }\n',
+    'carriers.demo-a.text.messageClass',
+    /gsm7 or ucs2/,
+    'messageClass',
+  ],
+  [
+    'carriers.yaml',
+    'transliterate: none',
+    'transliterate: none\n      messageClass: { urgent: 0 }',
+    'carriers.demo-a.text.messageClass.urgent',
+    /emergency|unknown key/,
+    'messageClass',
+  ],
   ['lanes.yaml', 'defaultValidity: P1D', 'defaultValidity: P4D', 'lanes.bulk.defaultValidity', /longest/, 'P4D'],
   ['lanes.yaml', 'PT5M', 'PT2S', 'lanes.security.minRemaining', /shorter than defaultValidity/, 'minRemaining'],
   ['lanes.yaml', 'first: PT1S', 'first: PT1M', 'lanes.emergency.retry.first', /max/, 'first: PT1M'],

@@ -2,7 +2,7 @@
  * What a handset would show: the parts of a concatenated message put together by their user data header and decoded.
  * For people who watch; the log is what records are compared with.
  */
-import { decodeText, findTlv, readUserData, Status, type SubmitSm, Tag } from '../smpp/index.ts';
+import { decodeText, findTlv, readPart, Status, type SubmitSm, Tag } from '../smpp/index.ts';
 
 export interface ArrivedMessage {
   /** When its last missing part arrived, epoch milliseconds. */
@@ -38,10 +38,10 @@ export class MessageView {
   take(account: string, pdu: SubmitSm, messageId: string | null, status: number | null, time: number): void {
     if (messageId === null || (status ?? Status.ok) !== Status.ok) return;
     const octets = findTlv(pdu.tlvs, Tag.messagePayload) ?? pdu.shortMessage;
-    const userData = readUserData(pdu.esmClass, octets);
+    const userData = readPart({ ...pdu, shortMessage: octets });
     const { concatenation } = userData;
     const whole =
-      concatenation === null || concatenation.number < 1 || concatenation.number > concatenation.total
+      concatenation === null
         ? userData.octets
         : this.#join(`${account} ${pdu.sourceAddr} ${pdu.destAddr}`, concatenation, userData.octets);
     if (whole === null) return;
@@ -51,7 +51,7 @@ export class MessageView {
       from: pdu.sourceAddr,
       to: pdu.destAddr,
       // Decoded as a whole: a part may end in the middle of a character.
-      text: decodeText(whole, pdu.dataCoding),
+      text: decodeText(whole, pdu.dataCoding, { locking: userData.locking, single: userData.single }),
       segments: concatenation?.total ?? 1,
       priorityFlag: pdu.priorityFlag,
       messageId,

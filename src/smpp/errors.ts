@@ -61,13 +61,24 @@ export class FieldError extends SmppError {
 
 export type TextErrorCode = 'not-in-alphabet' | 'not-well-formed' | 'too-many-parts';
 
+/** The character that could not be carried. Part of the text: not for the log. */
+export interface Culprit {
+  readonly character: string;
+  readonly codePoint: number;
+  /** How many code points are before it. */
+  readonly position: number;
+}
+
 export class TextError extends SmppError {
   readonly code: TextErrorCode;
+  /** Null when the fault is not in one character. */
+  readonly culprit: Culprit | null;
 
-  constructor(code: TextErrorCode, message: string) {
+  constructor(code: TextErrorCode, message: string, culprit: Culprit | null = null) {
     super(message);
     this.name = 'TextError';
     this.code = code;
+    this.culprit = culprit;
   }
 }
 

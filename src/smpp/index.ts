@@ -11,10 +11,14 @@ export * from './commands.ts';
 export * from './congestion.ts';
 export type { TlsOptions } from './connect.ts';
 export * from './correlation.ts';
+export * from './data-coding.ts';
 export * from './errors.ts';
 export * from './exchange.ts';
 export * from './framing.ts';
+export { NATIONAL_LANGUAGES, type NationalLanguage } from './gsm7-tables.ts';
 export * from './incoming.ts';
+export * from './join.ts';
+export { CONCATENATIONS, type Concatenation, PARTS_MAX } from './layout.ts';
 export * from './limits.ts';
 export * from './link.ts';
 export * from './pdu.ts';
@@ -23,6 +27,7 @@ export { decodePdu, encodePdu, pduOf } from './pdus/codec.ts';
 export type { Destination, Unsuccess } from './pdus/fields.ts';
 export { PDUS, type Pdu, type PduCommand, type PduHead, type PduOf, type UnknownPdu } from './pdus/table.ts';
 export { readTlv, readTlvsOf, TLVS, type TlvName, type TlvValue, tlv, tlvName } from './pdus/tlvs.ts';
+export { planText, TEXT_OPTIONS, type TextOptions, type TextPlan } from './plan.ts';
 export * from './priority.ts';
 export { PROTOCOL } from './protocol.ts';
 export * from './receipt.ts';
@@ -34,8 +39,19 @@ export * from './stats.ts';
 export * from './status.ts';
 export { statusDocs } from './status-docs.ts';
 export * from './submit-tlvs.ts';
-export * from './text.ts';
+export {
+  decodeText,
+  type Encoding,
+  encodeText,
+  GSM7,
+  LATIN1,
+  type Reading,
+  TEXT_ALPHABETS,
+  type TextAlphabet,
+  UCS2,
+} from './text.ts';
 export * from './times.ts';
+export { type TextChange, TRANSLITERATIONS, type Transliteration } from './transliterate.ts';
 export {
   matchUserReference,
   readUserReference,

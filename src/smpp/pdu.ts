@@ -26,6 +26,9 @@ export { readUint32, type Tlv, writeUint32 } from './octets.ts';
 /** The tags that the hot path reads (SMPP 3.4 §5.3.2). */
 export const Tag = {
   receiptedMessageId: 0x001e,
+  sarMsgRefNum: 0x020c,
+  sarTotalSegments: 0x020e,
+  sarSegmentSeqnum: 0x020f,
   networkErrorCode: 0x0423,
   messagePayload: 0x0424,
   messageState: 0x0427,

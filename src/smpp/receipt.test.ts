@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { messageOf } from './fixtures.ts';
 import { MessageState, parseReceipt } from './receipt.ts';
-import { encodeText } from './text.ts';
+import { encodeText, UCS2 } from './text.ts';
 
 const receiptOf = (text: string, fields: Parameters<typeof messageOf>[0] = {}) =>
   messageOf({ esmClass: 0x04, shortMessage: Buffer.from(text, 'latin1'), ...fields });
@@ -82,7 +82,12 @@ describe('receipts', () => {
 
   it('is found in UCS-2, behind a user data header, and in message_payload', () => {
     expect(
-      parseReceipt(receiptOf('', { dataCoding: 8, shortMessage: encodeText('id:1 stat:DELIVRD err:0', 'ucs2') })),
+      parseReceipt(
+        receiptOf('', {
+          dataCoding: 8,
+          shortMessage: encodeText('id:1 stat:DELIVRD err:0', UCS2),
+        }),
+      ),
     ).toMatchObject({ messageId: '1', state: 2 });
     expect(parseReceipt(receiptOf('\x05\x00\x03\x01\x01\x01id:2 stat:DELIVRD', { esmClass: 0x44 }))).toMatchObject({
       messageId: '2',

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { FieldError } from './errors.ts';
+import { DEFAULT_TABLE, septetLength } from './gsm7.ts';
 import { defaultSenderRules, type SenderRule, senderForm, sourceAddress } from './source-address.ts';
-import { gsm7Length } from './text.ts';
 
 test.each([
   ['', 'none'],
@@ -72,7 +72,7 @@ it('never lets through what does not fit the field or the screen', () => {
       if (form === null) return;
       const { address, ton } = sourceAddress(sender, defaultSenderRules());
       expect(address).toMatch(/^[\x20-\x7e]{0,20}$/);
-      if (ton === 5) expect(gsm7Length(address)).toBeLessThanOrEqual(11);
+      if (ton === 5) expect(septetLength(address, DEFAULT_TABLE)).toBeLessThanOrEqual(11);
       else expect(address).toMatch(/^\d*$/);
     }),
     { numRuns: 2_000 },

@@ -12,7 +12,7 @@
  * Carriers differ, so the rules are a list: the first that fits a sender gives type and plan.
  */
 import { FieldError } from './errors.ts';
-import { gsm7Length } from './text.ts';
+import { DEFAULT_TABLE, septetLength } from './gsm7.ts';
 
 export const SENDER_FORMS = ['none', 'alphanumeric', 'short-code', 'national', 'international'] as const;
 export type SenderForm = (typeof SENDER_FORMS)[number];
@@ -45,7 +45,7 @@ export function senderForm(sender: string): SenderForm | null {
   if (/^\d{9,20}$/.test(sender)) return 'national';
   // The field is one of ASCII, and what it means is read in the GSM alphabet: it can only hold what both have.
   if (!/^[\x20-\x7e]+$/.test(sender) || !/[A-Za-z]/.test(sender)) return null;
-  const septets = gsm7Length(sender);
+  const septets = septetLength(sender, DEFAULT_TABLE);
   return septets > 0 && septets <= ALPHANUMERIC_SEPTETS_MAX ? 'alphanumeric' : null;
 }
 

@@ -1,7 +1,8 @@
 /**
  * What a system does in its first days, once each and then once more: two starts of the server (the policies change in
- * between), keys made and revoked, lists, alerts of every kind, cancels, a carrier that throttles, and receipts that
- * another system on the same account asked for. Every kind of fact comes out of it, in more than one entry.
+ * between), keys made and revoked, lists, alerts of every kind, a text of which the carrier replaces a character, cancels,
+ * a carrier that throttles, and receipts that another system on the same account asked for. Every kind of fact comes out of
+ * it, in more than one entry.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -40,7 +41,7 @@ export async function install(db: TestDatabase): Promise<Installation> {
   await writeFile(join(policies, 'routing.yaml'), "routes:\n  - name: default\n    prefixes: ['+']\n    binds: [a]\n");
   await writeFile(
     join(policies, 'carriers.yaml'),
-    `carriers:\n  a:\n    host: 127.0.0.1\n    port: ${simulator.port}\n    systemId: a\n    password: { env: PW }\n    tps: 200\n    window: 50\n    claimLimit: 50\n    correlationTlv: 0x1400\n    defaultSender: Tocsin\n    tlvs: [{ tag: 0x1401, type: string, from: alert.tlvs.template }]\n`,
+    `carriers:\n  a:\n    host: 127.0.0.1\n    port: ${simulator.port}\n    systemId: a\n    password: { env: PW }\n    tps: 200\n    window: 50\n    claimLimit: 50\n    correlationTlv: 0x1400\n    defaultSender: Tocsin\n    tlvs: [{ tag: 0x1401, type: string, from: alert.tlvs.template }]\n    text: { transliterate: punctuation }\n`,
   );
   const env = {
     NODE_ENV: 'test',
@@ -107,7 +108,7 @@ async function oneRound(db: TestDatabase, { simulator }: Installation, server: R
   await alert('security', { recipients: [number()] }, { secret: true });
   await alert('bulk', { recipients: [number(), number()] }, { sender: 'Bank' });
   await call('PUT', '/v1/lists/city', { members: [number(), { ...number(), language: 'fr' }, number()] });
-  const texts = { en: 'Flood: leave now.', fr: 'Inondation : partez.' };
+  const texts = { en: 'Flood – leave now.', fr: 'Inondation : partez.' };
   await alert('emergency', { lists: ['city'] }, { content: { texts } });
 
   const later = await alert(

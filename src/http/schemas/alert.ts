@@ -161,6 +161,17 @@ export const alertRequest = z
 
 const links = z.strictObject({ self: z.string(), deliveries: z.string(), cancel: z.string() });
 
+const wordingChange = z
+  .strictObject({
+    language: z.string().nullable().openapi({ description: 'Of the text; null for `content.text`.' }),
+    character: z.string().openapi({ description: 'As written: one character to a reader.' }),
+    replacement: z.string().openapi({ description: 'What these carriers get instead; empty where it is left out.' }),
+    count: z.int().min(1),
+    position: z.int().min(0).openapi({ description: 'Where it stands first: how many code points are before it.' }),
+    carriers: z.array(z.string()),
+  })
+  .openapi('WordingChange');
+
 const accepted = {
   id: z.uuid().openapi({ description: 'UUIDv7.' }),
   state: z.enum(ALERT_STATES),
@@ -169,6 +180,9 @@ const accepted = {
   expiresAt: instantOut,
   predictedSubmitAt: instantOut.openapi({
     description: 'When the last segment is predicted to be handed to a carrier.',
+  }),
+  changes: z.array(wordingChange).openapi({
+    description: 'Characters that the policy of carriers replaces; empty when every one goes out as written.',
   }),
   links,
 };
@@ -215,6 +229,7 @@ export function showAccepted(alert: AcceptedAlert): z.infer<typeof acceptedAlert
     recipients: alert.recipients,
     expiresAt: toInstant(alert.expiresAt),
     predictedSubmitAt: toInstant(alert.predictedSubmitAt),
+    changes: alert.changes.map((change) => ({ ...change, carriers: [...change.carriers] })),
     links: linksOf(alert.id),
   };
 }
