@@ -20,7 +20,7 @@ import type { IdStock } from './extras.ts';
 import { type Holder, heldStill, hydrate, type Insist, type Taken, type TextSource, takeChunks } from './hold.ts';
 import { LANES_BY_URGENCY } from './lanes.ts';
 import { BindLease } from './lease.ts';
-import { ReceiptDesk } from './receipt-desk.ts';
+import { ReceiptDesk, type ReceiptDeskStats } from './receipt-desk.ts';
 import type { ReceiptIndex } from './receipts.ts';
 import { Sender, type Sent, type Wire } from './sender.ts';
 import { returnJob, takeOver } from './takeover.ts';
@@ -130,12 +130,15 @@ export class BindDispatcher {
       bind: options.bind.id,
       horizonDays: options.carrier.receiptHorizonDays,
       busyStatus: options.carrier.receiptBusyStatus,
+      rules: options.carrier.receiptRules,
       clock: options.clock,
       pool: options.pools.reader,
       journal: options.journal,
       index: options.receipts,
       ids: options.idStock,
       onTrouble: (error) => this.#trouble('receipts', error),
+      onLearned: (learned) =>
+        options.log.info({ bind: this.name, ...learned }, 'what the receipts of the carrier are like'),
     });
     this.#wire = options.connect({
       onAnswer: (sent, answer) => sent.owner.answered(sent, answer),
@@ -168,6 +171,11 @@ export class BindDispatcher {
 
   get claimLimit(): number {
     return this.#sender?.claimLimit ?? 0;
+  }
+
+  /** What is known of the carrier's receipts, and how many of them fit. */
+  get receiptStats(): ReceiptDeskStats {
+    return this.#desk.stats();
   }
 
   buffered(lane: LaneName): number {
@@ -225,6 +233,7 @@ export class BindDispatcher {
     }
     if (this.#stopping || this.#lease.fence() !== fence) return;
     this.#holder = holder;
+    this.#desk.recover();
     this.#sender = new Sender({
       bind: this.#o.bind,
       carrier: this.#o.carrier,
@@ -328,7 +337,7 @@ export class BindDispatcher {
   }
 
   #onIncoming(incoming: IncomingDeliver): void {
-    const receipt = parseReceipt(incoming.pdu);
+    const receipt = parseReceipt(incoming.pdu, this.#o.carrier.receiptRules);
     if (receipt === null) {
       // Messages from phones have no room here yet: the SMSC keeps them.
       incoming.respond(this.#o.carrier.receiptBusyStatus);

@@ -516,7 +516,7 @@ export class Sender {
       };
       if (item.parts.length > 1) this.#tracks.set(item, track);
     }
-    this.#o.receipts.add(this.#o.bind.id, messageId, { track, attempt: item.chunk.attempt, segment: sent.segment });
+    this.#o.receipts.add(this.#o.bind.id, { track, attempt: item.chunk.attempt, segment: sent.segment, messageId });
     this.#o.onTracked(messageId);
   }
 

@@ -6,6 +6,7 @@
  *
  * This room knows no other but platform: it says what is allowed and wanted, and does nothing.
  */
+export type { CarrierReceiptPolicy } from './carrier-receipts.ts';
 export type { BindName, CarrierPolicy } from './carriers.ts';
 export { policyCheck } from './check.ts';
 export { DAY_MS, formatDuration, parseDuration } from './duration.ts';

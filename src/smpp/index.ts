@@ -16,6 +16,7 @@ export * from './limits.ts';
 export * from './link.ts';
 export * from './pdu.ts';
 export * from './receipt.ts';
+export * from './receipt-id.ts';
 export * from './segment.ts';
 export * from './server-session.ts';
 export * from './session.ts';

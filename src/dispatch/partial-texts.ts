@@ -1,0 +1,136 @@
+/**
+ * Texts of several segments of which some receipts have come and the others not: they end when the carrier's bound is over.
+ *
+ *   first "delivered" of a segment ─► waiting ─ all here, or one says otherwise ─► gone (the receipt's own final state)
+ *                                            └─ bound over ─► read again ─► delivered, cause `partly-confirmed`
+ *
+ * Before it ends one, the database is asked: another process may have had the missing receipts. What a former process
+ * left waiting is found by a walk through the receipts within the horizon, in small steps, when the bind is won.
+ */
+import { type Clock, type EpochMs, type Pool, utcDay } from '../platform/index.ts';
+import { FINAL, type FinalCode, finalOfSegments, type Journal, PARTLY_CONFIRMED } from '../records/index.ts';
+import { type PartialCursor, readPartial, readTracks } from './receipt-lookups.ts';
+import { partlyConfirmed, type Track } from './receipts.ts';
+import type { ReceiptsPerMessage } from './receipts-per-message.ts';
+import type { DispatchExtra } from './types.ts';
+
+export interface PartialTextsOptions {
+  bind: number;
+  boundMs: number;
+  horizonDays: number;
+  clock: Clock;
+  pool: Pool;
+  journal: Journal<DispatchExtra>;
+  perMessage: ReceiptsPerMessage;
+}
+
+const BATCH_MAX = 500;
+/** Texts in memory; beyond it they are left to the next walk. */
+const WAITING_MAX = 100_000;
+const DAY_MS = 86_400_000;
+const START: PartialCursor = { delivery: 0, id: 0 };
+
+export class PartialTexts {
+  readonly #o: PartialTextsOptions;
+  readonly #waiting = new Map<string, { track: Track; due: EpochMs }>();
+  /** Days still to be walked, the last one first, and where the walk stands in it. */
+  #days: string[] = [];
+  #cursor = START;
+  #overflowed = false;
+  /** Texts that ended partly confirmed. */
+  ended = 0;
+
+  constructor(options: PartialTextsOptions) {
+    this.#o = options;
+  }
+
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** A receipt was taken into the track at `receivedAt`. */
+  touched(track: Track, receivedAt: EpochMs): void {
+    if (track.segments === 1) return;
+    const key = keyOf(track);
+    if (!partlyConfirmed(track)) this.#waiting.delete(key);
+    else if (!this.#waiting.has(key)) this.#add(key, track, receivedAt);
+  }
+
+  /** Looks for what a former process left waiting. */
+  recover(): void {
+    const now = this.#o.clock.now();
+    const days = Array.from({ length: this.#o.horizonDays + 1 }, (_, back) => utcDay(now - back * DAY_MS));
+    this.#days = days.reverse();
+    this.#cursor = START;
+  }
+
+  /** One step of the walk, and the end of what is due. Called now and then. */
+  async step(): Promise<void> {
+    await this.#walk();
+    const now = this.#o.clock.now();
+    const due: Track[] = [];
+    for (const { track, due: at } of this.#waiting.values()) {
+      if (at <= now) due.push(track);
+      if (due.length >= BATCH_MAX) break;
+    }
+    for (const [day, tracks] of Map.groupBy(due, (track) => track.day)) {
+      const known = await readTracks(
+        this.#o.pool,
+        day,
+        tracks.map((track) => track.delivery),
+      );
+      for (const track of tracks) this.#end(track, known.get(track.delivery) ?? track, now);
+    }
+    if (this.#overflowed && this.#waiting.size < WAITING_MAX / 2) {
+      this.#overflowed = false;
+      this.recover();
+    }
+  }
+
+  #add(key: string, track: Track, since: EpochMs): void {
+    if (this.#waiting.size >= WAITING_MAX) this.#overflowed = true;
+    else this.#waiting.set(key, { track, due: since + this.#o.boundMs });
+  }
+
+  async #walk(): Promise<void> {
+    const day = this.#days.at(-1);
+    if (day === undefined) return;
+    const { open, next } = await readPartial(this.#o.pool, this.#o.bind, day, this.#cursor);
+    const since = new Map(open.map((one) => [one.delivery, one.since]));
+    const tracks = since.size === 0 ? [] : (await readTracks(this.#o.pool, day, [...since.keys()])).values();
+    for (const track of tracks) {
+      const key = keyOf(track);
+      if (partlyConfirmed(track) && !this.#waiting.has(key)) this.#add(key, track, since.get(track.delivery) ?? 0);
+    }
+    if (next === null) this.#days.pop();
+    this.#cursor = next ?? START;
+  }
+
+  /** @param known the delivery as the database has it */
+  #end(track: Track, known: Track, now: EpochMs): void {
+    this.#waiting.delete(keyOf(track));
+    // Something came while the database was asked.
+    if (track.final !== null) return;
+    const finals = new Map<number, FinalCode>([...known.finals, ...track.finals]);
+    this.#o.perMessage.observe(track.segments, new Set(finals.keys()));
+    track.final = known.final;
+    if (track.final !== null) return;
+    const plain = finalOfSegments(track.segments, finals);
+    track.final = plain ?? FINAL.delivered;
+    if (plain === null) this.ended++;
+    this.#o.journal.add(track.delivery, {
+      final: {
+        day: track.day,
+        delivery: track.delivery,
+        state: track.final,
+        cause: plain === null ? PARTLY_CONFIRMED : null,
+        at: now,
+      },
+      day: track.day,
+      ...(track.counted ? { alert: track.alert } : {}),
+      ...(track.secretBody === null ? {} : { secretBody: track.secretBody }),
+    });
+  }
+}
+
+const keyOf = (track: Track): string => `${track.day}/${track.delivery}`;
