@@ -1,7 +1,7 @@
 /**
  * Receipts as they come in from the binds: matched, written, and only then answered with status 0.
  *
- *   taken ─ known in memory ───────────────────────────► written
+ *   taken ─ known in memory, its form is learned ──────► written
  *     └─ early ─ its submit_sm_resp comes ─────────────► written
  *          └─ 200 ms ─► asked of the database ─ found ─► written
  *                                └─ unmatched fact ─ found within 2 min, or by the walk ─► written
@@ -158,12 +158,7 @@ export class ReceiptDesk {
     this.#forms.sawResponse(messageId);
     const list = this.#earlyById.get(messageId);
     if (list === undefined) return;
-    for (const waiting of [...list]) {
-      const match = this.#likely(waiting);
-      if (match === null) continue;
-      this.#dropEarly(waiting);
-      this.#write(waiting, match);
-    }
+    for (const waiting of [...list]) this.#writeIfLikely(waiting);
   }
 
   /** The bind was won: what its former holder left half done is looked for. */
@@ -240,12 +235,19 @@ export class ReceiptDesk {
 
   #addEarly(waiting: Waiting): void {
     this.#early.add(waiting);
-    waiting.keys = this.#idsOf(waiting, 'likely');
+    if (this.#forms.form !== null) waiting.keys = this.#idsOf(waiting, 'likely');
     for (const id of waiting.keys) {
       const list = this.#earlyById.get(id);
       if (list === undefined) this.#earlyById.set(id, new Set([waiting]));
       else list.add(waiting);
     }
+  }
+
+  #writeIfLikely(waiting: Waiting): void {
+    const match = this.#likely(waiting);
+    if (match === null) return;
+    this.#dropEarly(waiting);
+    this.#write(waiting, match);
   }
 
   #dropEarly(waiting: Waiting): void {
@@ -259,8 +261,12 @@ export class ReceiptDesk {
 
   // matching ---------------------------------------------------------------------------------------------------------
 
-  /** In memory, by the learned form. */
+  /**
+   * In memory, by the learned form. While none is learned the database has a say too: what is here may be another message
+   * in the one form, and there the right one in another.
+   */
   #likely(waiting: Waiting): Match | null {
+    if (this.#forms.form === null) return null;
     return this.#match(waiting, 'likely', (id) => this.#o.index.find(this.#o.bind, id));
   }
 
@@ -340,7 +346,10 @@ export class ReceiptDesk {
     if (!formChanged && mode === this.#mode) return;
     this.#formsVersion = this.#forms.version;
     this.#mode = mode;
-    if (formChanged) this.#startWalk();
+    if (formChanged) {
+      for (const waiting of [...this.#early]) this.#writeIfLikely(waiting);
+      this.#startWalk();
+    }
     this.#o.onLearned?.({ ids: this.#forms.form, perMessage: mode });
   }
 
