@@ -5,12 +5,12 @@
  * | form             | the receipt has                                   | seen at                                     |
  * |------------------|---------------------------------------------------|---------------------------------------------|
  * | `exact`          | the id as it was given                            | the standard                                |
- * | `case`           | other letters large or small                      | jsmpp #56                                   |
+ * | `case`           | other letters large or small                      | –                                           |
  * | `zeros`          | zeros in front that the response had not, or less | jasmin #1129, #424; appendix B's ten digits |
  * | `decimal-of-hex` | in decimal what the response had in hex           | jasmin #535, jsmpp #56, Kannel msg-id-type 1|
  * | `hex-of-decimal` | in hex what the response had in decimal           | Kannel msg-id-type 2, SMPP 3.3 accounts     |
- * | `signed`         | an unsigned number of 32 bits as a negative one   | SMSCs that print it with %d                 |
- * | `affix`          | something before or behind it, set off by a sign  | relays that add their node                  |
+ * | `signed`         | an unsigned number of 32 bits as a negative one   | –                                           |
+ * | `affix`          | something before or behind it, set off by a sign  | –                                           |
  *
  * From the id of a receipt follow the few ids that a response may have had (`candidates`): they are looked up as they are,
  * in memory or in an index. Which of them are messages decides (`choose`), and teaches.

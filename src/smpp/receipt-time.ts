@@ -5,8 +5,8 @@
  * |--------|--------------------|----------------------------------------|
  * | 10     | YYMMDDhhmm         | SMPP 3.4 appendix B                    |
  * | 12     | YYYYMMDDhhmm       | jasmin #753; where it begins with 20   |
- * | 12     | YYMMDDhhmmss       | Logica, node-smpp #199                 |
- * | 14     | YYYYMMDDhhmmss     | Kannel's own receipts                  |
+ * | 12     | YYMMDDhhmmss       | node-smpp #199                         |
+ * | 14     | YYYYMMDDhhmmss     | –                                      |
  * | 15 + p | YYMMDDhhmmsstnn+   | smppex #46: the absolute form of §7.1.1|
  *
  * and ISO 8601, with `T` or a space, with or without seconds and zone. What bears no zone is in the carrier's.
