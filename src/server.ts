@@ -5,7 +5,7 @@ import { KeyCache } from './access/index.ts';
 import { Alerts, Intake, sweepBodies } from './alerts/index.ts';
 import { Lists, Recipients } from './audience/index.ts';
 import { ChainWriter } from './audit/index.ts';
-import { Backlog, connectCarrier, Dispatch, type Sent } from './dispatch/index.ts';
+import { Backlog, connectCarrier, Dispatch, meterReceipts, type Sent } from './dispatch/index.ts';
 import { EmergencyGate, Fanout } from './fanout/index.ts';
 import { createApp, startServer as startHttp, sweepSpool } from './http/index.ts';
 import {
@@ -178,6 +178,7 @@ async function open(
   shutdown.add('fan-out', 30, () => fanout.stop());
   shutdown.add('intake', 20, () => intake.drain());
   const metrics = createMetrics();
+  meterReceipts(metrics, dispatch.binds);
   const spoolDir = tmpdir();
   const every = (ms: number, what: string, chore: () => Promise<unknown>): NodeJS.Timeout =>
     setInterval(() => void chore().catch((err: unknown) => log.error({ err }, what)), ms);

@@ -9,4 +9,6 @@ export { connectCarrier } from './carrier-wire.ts';
 export { createDispatchQueues, insertChunks, type NewChunk, notifyDispatch, queueName, scheduleOf } from './chunks.ts';
 export { CANCEL_CHANNEL, Dispatch, type DispatchOptions } from './dispatch.ts';
 export type { TextSource } from './hold.ts';
+export type { ReceiptDeskStats } from './receipt-desk.ts';
+export { meterReceipts } from './receipt-metrics.ts';
 export type { Sent } from './sender.ts';

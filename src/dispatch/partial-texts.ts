@@ -2,15 +2,16 @@
  * Texts of several segments of which some receipts have come and the others not: they end when the carrier's bound is over.
  *
  *   first "delivered" of a segment ─► waiting ─ all here, or one says otherwise ─► gone (the receipt's own final state)
+ *                                            ├─ one decides, by now, for all ─► read again ─► delivered
  *                                            └─ bound over ─► read again ─► delivered, cause `partly-confirmed`
  *
- * Before it ends one, the database is asked: another process may have had the missing receipts. What a former process
+ * A text of which the carrier has not yet taken every segment goes on waiting. Before it ends one, the database is asked: another process may have had the missing receipts. What a former process
  * left waiting is found by a walk through the receipts within the horizon, in small steps, when the bind is won.
  */
 import { type Clock, type EpochMs, type Pool, utcDay } from '../platform/index.ts';
-import { FINAL, type FinalCode, finalOfSegments, type Journal, PARTLY_CONFIRMED } from '../records/index.ts';
+import { FINAL, type Journal, PARTLY_CONFIRMED } from '../records/index.ts';
 import { type PartialCursor, readPartial, readTracks } from './receipt-lookups.ts';
-import { partlyConfirmed, type Track } from './receipts.ts';
+import { endOf, partlyConfirmed, type Track } from './receipts.ts';
 import type { ReceiptsPerMessage } from './receipts-per-message.ts';
 import type { DispatchExtra } from './types.ts';
 
@@ -69,8 +70,10 @@ export class PartialTexts {
     await this.#walk();
     const now = this.#o.clock.now();
     const due: Track[] = [];
+    // By now one receipt may decide: the last segment was taken meanwhile, or the carrier's habit is known.
+    const oneDecides = this.#o.perMessage.deciding(2) !== null;
     for (const { track, due: at } of this.#waiting.values()) {
-      if (at <= now) due.push(track);
+      if (at <= now || (oneDecides && endOf(track, this.#o.perMessage).final !== null)) due.push(track);
       if (due.length >= BATCH_MAX) break;
     }
     for (const [day, tracks] of Map.groupBy(due, (track) => track.day)) {
@@ -108,22 +111,28 @@ export class PartialTexts {
 
   /** @param known the delivery as the database has it */
   #end(track: Track, known: Track, now: EpochMs): void {
-    this.#waiting.delete(keyOf(track));
-    // Something came while the database was asked.
-    if (track.final !== null) return;
-    const finals = new Map<number, FinalCode>([...known.finals, ...track.finals]);
-    this.#o.perMessage.observe(track.segments, new Set(finals.keys()));
-    track.final = known.final;
-    if (track.final !== null) return;
-    const plain = finalOfSegments(track.segments, finals);
-    track.final = plain ?? FINAL.delivered;
-    if (plain === null) this.ended++;
+    const key = keyOf(track);
+    const entry = this.#waiting.get(key);
+    this.#waiting.delete(key);
+    // Something came while the database was asked, or another process ended it.
+    track.final ??= known.final;
+    if (track.final !== null || entry === undefined) return;
+    for (const segment of known.accepted) track.accepted.add(segment);
+    for (const [segment, code] of known.finals) if (!track.finals.has(segment)) track.finals.set(segment, code);
+    if (entry.due <= now && track.accepted.size < track.segments) {
+      this.#waiting.set(key, { track, due: now + this.#o.boundMs });
+      return;
+    }
+    if (entry.due <= now) this.#o.perMessage.observe(track.segments, new Set(track.finals.keys()));
+    const { final, cause } = endOf(track, this.#o.perMessage);
+    track.final = final ?? FINAL.delivered;
+    if (final === null) this.ended++;
     this.#o.journal.add(track.delivery, {
       final: {
         day: track.day,
         delivery: track.delivery,
         state: track.final,
-        cause: plain === null ? PARTLY_CONFIRMED : null,
+        cause: final === null ? PARTLY_CONFIRMED : cause,
         at: now,
       },
       day: track.day,

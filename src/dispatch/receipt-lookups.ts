@@ -1,6 +1,6 @@
 /** What matching receipts asks of the database. Each statement leans on an index and is bounded. */
 import type { EpochMs, Pool } from '../platform/index.ts';
-import { type FinalCode, finalOfReceipt, MESSAGE_STATE } from '../records/index.ts';
+import { type FinalCode, finalOfReceipt, MESSAGE_STATE, OUTCOME } from '../records/index.ts';
 import type { Match, Track } from './receipts.ts';
 
 interface FoundRow {
@@ -80,31 +80,38 @@ async function tracksOf(pool: Pool, rows: readonly FoundRow[]): Promise<Map<stri
       alert: row.alert,
       counted: row.counted,
       secretBody: row.secret && !row.counted ? row.body : null,
+      accepted: new Set([row.segment]),
       finals: new Map(),
       final: row.final,
     });
   }
   const long = [...tracks.values()].filter((track) => track.segments > 1);
-  if (long.length > 0) await readSegmentReceipts(pool, long);
+  if (long.length > 0) await readSegments(pool, long);
   return tracks;
 }
 
 const keyOf = (row: { day: string; delivery: number }): string => `${row.day}/${row.delivery}`;
 
-/** Texts of several segments: what earlier receipts said of the other segments. */
-async function readSegmentReceipts(pool: Pool, tracks: Track[]): Promise<void> {
-  const byDay = Map.groupBy(tracks, (track) => track.day);
-  for (const [day, ofDay] of byDay) {
+/** Texts of several segments: which were taken, and what earlier receipts said of each. */
+async function readSegments(pool: Pool, tracks: Track[]): Promise<void> {
+  for (const [day, ofDay] of Map.groupBy(tracks, (track) => track.day)) {
     const byDelivery = new Map(ofDay.map((track) => [track.delivery, track]));
-    const rows = await pool.query<{ delivery: number; segment: number; state: number }>(
+    const params = [day, [...byDelivery.keys()]];
+    const taken = await pool.query<{ delivery: number; segment: number }>(
+      `SELECT delivery, segment FROM submission
+       WHERE day = $1::date AND delivery = ANY($2::bigint[]) AND outcome = $3`,
+      [...params, OUTCOME.accepted],
+    );
+    for (const { delivery, segment } of taken) byDelivery.get(delivery)?.accepted.add(segment);
+    const receipts = await pool.query<{ delivery: number; segment: number; state: number }>(
       `SELECT delivery, segment, state FROM receipt
        WHERE day = $1::date AND delivery = ANY($2::bigint[]) AND NOT duplicate ORDER BY delivery, id`,
-      [day, [...byDelivery.keys()]],
+      params,
     );
-    for (const row of rows) {
-      const code = finalOfReceipt(row.state);
-      const track = byDelivery.get(row.delivery);
-      if (code !== null && track !== undefined && !track.finals.has(row.segment)) track.finals.set(row.segment, code);
+    for (const { delivery, segment, state } of receipts) {
+      const code = finalOfReceipt(state);
+      const finals = byDelivery.get(delivery)?.finals;
+      if (code !== null && finals !== undefined && !finals.has(segment)) finals.set(segment, code);
     }
   }
 }

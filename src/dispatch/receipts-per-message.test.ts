@@ -1,7 +1,7 @@
 /** Goal: one receipt for a long text is relied upon where a carrier has that habit, and nowhere else. */
 import { describe, expect, test } from 'vitest';
 import { FINAL, MESSAGE_STATE } from '../records/index.ts';
-import { applyReceipt, partlyConfirmed, type Track } from './receipts.ts';
+import { applyReceipt, endOf, partlyConfirmed, ReceiptIndex, type Track } from './receipts.ts';
 import { ReceiptsPerMessage } from './receipts-per-message.ts';
 
 const track = (segments: number): Track => ({
@@ -11,6 +11,7 @@ const track = (segments: number): Track => ({
   alert: 'a',
   counted: false,
   secretBody: null,
+  accepted: new Set(Array.from({ length: segments }, (_, at) => at + 1)),
   finals: new Map(),
   final: null,
 });
@@ -70,6 +71,21 @@ describe('a receipt', () => {
       cause: 'confirmed-by-last',
       duplicate: false,
     });
+  });
+
+  test('of one segment decides for a text that was taken as a whole, and for no other', () => {
+    const half: Track = { ...track(2), accepted: new Set([1]) };
+    const habit = new ReceiptsPerMessage('first');
+    expect(applyReceipt(half, 1, delivered, habit)).toMatchObject({ final: null });
+    half.accepted.add(2);
+    expect(endOf(half, habit)).toEqual({ final: FINAL.delivered, cause: 'confirmed-by-first' });
+  });
+
+  test('of the same id at another bind is another one’s', () => {
+    const index = new ReceiptIndex(10);
+    index.add(1, 'x', { track: track(1), attempt: 1, segment: 1 });
+    expect(index.find(1, 'x')).toMatchObject({ messageId: 'x' });
+    expect(index.find(2, 'x')).toBe(undefined);
   });
 
   test('that says failed ends the text whichever segment it is of, and whatever came before stays', () => {

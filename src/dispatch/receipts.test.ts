@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
-import { DatabaseClock, openBoss, readDatabaseTime } from '../platform/index.ts';
+import { createMetrics, DatabaseClock, openBoss, readDatabaseTime } from '../platform/index.ts';
 import { loadPolicies, Names, type Policies } from '../policy/index.ts';
 import { DeliveryReader } from '../records/index.ts';
 import { messageOf, startSmsc } from '../smpp/fixtures.ts';
@@ -15,6 +15,7 @@ import type { IncomingSubmit, ServerSession, SubmitSm } from '../smpp/index.ts';
 import { connectCarrier } from './carrier-wire.ts';
 import { Dispatch } from './dispatch.ts';
 import type { ReceiptDeskStats } from './receipt-desk.ts';
+import { meterReceipts } from './receipt-metrics.ts';
 import { type Boss, type Planted, Planter } from './testing.ts';
 
 /** What dispatch logs as an error: nothing, in these tests. */
@@ -52,6 +53,8 @@ interface CarrierScript {
   /** Receipts go out ahead of the response. */
   early?: boolean;
   answerAfterMs?: number;
+  /** The command_status of each answer; 0 unless told otherwise. A message that is refused gets no receipt. */
+  status?: (taken: Taken) => number;
 }
 
 interface Carrier {
@@ -92,6 +95,11 @@ async function carrierWith(script: CarrierScript): Promise<Carrier> {
         pdu: { ...incoming.pdu, shortMessage: Buffer.from(shortMessage) },
       };
       taken.push(one);
+      const status = script.status?.(one) ?? 0;
+      if (status !== 0) {
+        incoming.respond(status);
+        return;
+      }
       const answer = () => incoming.respond(0, (script.response ?? String)(one.n));
       const receipts = () => {
         for (const text of script.receipts(one)) send(text);
@@ -227,13 +235,18 @@ const causes = (rows: readonly Ended[]): Record<string, number> => {
 describe('a carrier that gives ids in hex and names them in decimal (jasmin #535)', () => {
   test('every delivery ends, and the form is learned and shown', async () => {
     const { port } = await carrierWith({ response: hex, receipts: ({ n }) => [delivered(n)] });
-    const { planter, stats } = await rig(port);
+    const { dispatch, planter, stats } = await rig(port);
     const alarm = await planter.plant({ lane: 'emergency', route: 'default', count: 300 });
     expect(states(await ended(alarm))).toEqual({ [DELIVERED]: 300 });
     const { ids, unmatched } = stats();
     expect(ids).toMatchObject({ form: 'decimal-of-hex', pinned: false, ambiguous: 0 });
     expect(ids.matched).toEqual({ 'decimal-of-hex': 300 });
     expect(unmatched).toBe(0);
+    const metrics = createMetrics();
+    meterReceipts(metrics, dispatch.binds);
+    const page = await metrics.registry.metrics();
+    expect(page).toContain('tocsin_receipts_form{bind="demo-a",form="decimal-of-hex"} 1\n');
+    expect(page).toContain('tocsin_receipts_total{bind="demo-a",outcome="matched",form="decimal-of-hex"} 300\n');
   });
 
   test('receipts that come after a restart are found in the database by the form', async () => {
@@ -309,10 +322,29 @@ describe('a carrier with one receipt for a long text (jasmin #1123, ksmppd #59)'
     const { port } = await carrierWith({ receipts: ({ n, segment }) => (segment === 1 ? [delivered(n)] : []) });
     const { planter, stats } = await rig(port, { receiptsBound: 'PT1S' });
     const first = await planter.plant({ lane: 'emergency', route: 'default', count: 10, text: LONG });
-    expect(causes(await ended(first))).toEqual({ 'partly-confirmed': 10 });
-    expect(stats()).toMatchObject({ perMessage: 'first', partial: { waiting: 0, ended: 10 } });
+    // The eighth makes it a habit: it and those behind it need no bound.
+    expect(causes(await ended(first))).toEqual({ 'partly-confirmed': 7, 'confirmed-by-first': 3 });
+    expect(stats()).toMatchObject({ perMessage: 'first', partial: { waiting: 0, ended: 7 } });
     const next = await planter.plant({ lane: 'emergency', route: 'default', count: 10, text: LONG });
     expect(causes(await ended(next))).toEqual({ 'confirmed-by-first': 10 });
+  });
+
+  test('its one receipt is not the end while another segment is still refused', async () => {
+    let refusals = 2;
+    const { port } = await carrierWith({
+      receipts: ({ n, segment }) => (segment === 1 ? [delivered(n)] : []),
+      status: ({ segment }) => (segment === 2 && refusals-- > 0 ? 0x08 : 0),
+    });
+    const { planter } = await rig(port, { receiptsPerMessage: 'first', receiptsBound: 'PT1S' });
+    const alarm = await planter.plant({ lane: 'emergency', route: 'default', count: 1, text: LONG });
+    expect(causes(await ended(alarm))).toEqual({ 'confirmed-by-first': 1 });
+    const [times] = await db.database.pools.reader.query<{ at: number; taken: number }>(
+      `SELECT f.at, max(s.answered_at) FILTER (WHERE s.outcome = 1) AS taken FROM final_state f
+       JOIN submission s ON s.day = f.day AND s.delivery = f.delivery
+       WHERE f.day = $1::date AND f.delivery = $2 GROUP BY f.at`,
+      [alarm.day, alarm.deliveries[0]],
+    );
+    expect(times?.at).toBeGreaterThanOrEqual(times?.taken ?? Number.POSITIVE_INFINITY);
   });
 
   test('a carrier that sends all is learned too, and a failed segment fails the text under any', async () => {

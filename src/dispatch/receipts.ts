@@ -16,6 +16,9 @@ export interface Track {
   counted: boolean;
   /** A secret body to destroy at the final state, else null. */
   secretBody: number | null;
+  /** Segments that the carrier has taken. */
+  accepted: Set<number>;
+  /** What the receipts of each segment said in the end. */
   finals: Map<number, FinalCode>;
   final: FinalCode | null;
 }
@@ -53,13 +56,21 @@ export function applyReceipt(
   track.finals.set(segment, code);
   if (track.finals.size === track.segments) perMessage.observe(track.segments, new Set(track.finals.keys()));
   if (track.final !== null) return { final: null, cause: null, duplicate: false };
-  track.final = finalOfSegments(
-    track.segments,
-    track.finals,
-    track.segments > 1 ? perMessage.deciding(track.segments) : null,
-  );
-  const whole = track.finals.size >= track.segments || track.final !== FINAL.delivered;
-  return { final: track.final, cause: whole ? null : `confirmed-by-${perMessage.mode}`, duplicate: false };
+  const { final, cause } = endOf(track, perMessage);
+  track.final = final;
+  return { final, cause, duplicate: false };
+}
+
+/**
+ * The final state that the receipts so far make, and what it rests on where that is not plain from them. One segment's
+ * receipt speaks for a text that the carrier has taken as a whole, and for no other.
+ */
+export function endOf(track: Track, perMessage: ReceiptsPerMessage): { final: FinalCode | null; cause: string | null } {
+  const taken = track.accepted.size >= track.segments;
+  const deciding = taken && track.segments > 1 ? perMessage.deciding(track.segments) : null;
+  const final = finalOfSegments(track.segments, track.finals, deciding);
+  const plain = final !== FINAL.delivered || track.finals.size >= track.segments;
+  return { final, cause: plain ? null : `confirmed-by-${perMessage.mode}` };
 }
 
 /** Some segments of a text are confirmed, none failed, and the others' receipts are still out. */
@@ -76,10 +87,11 @@ export class ReceiptIndex {
     this.#max = max;
   }
 
-  add(bind: number, match: Match): void {
-    const key = `${bind}:${match.messageId}`;
+  add(bind: number, messageId: string, match: Omit<Match, 'messageId'>): void {
+    const key = `${bind}:${messageId}`;
     this.#entries.delete(key);
-    this.#entries.set(key, match);
+    match.track.accepted.add(match.segment);
+    this.#entries.set(key, { track: match.track, attempt: match.attempt, segment: match.segment, messageId });
     if (this.#entries.size > this.#max) {
       const oldest = this.#entries.keys().next();
       if (oldest.done !== true) this.#entries.delete(oldest.value);

@@ -511,12 +511,13 @@ export class Sender {
         alert: item.alert,
         counted: item.counted,
         secretBody: item.secret && !item.counted ? item.body : null,
+        accepted: new Set(),
         finals: new Map(),
         final: null,
       };
       if (item.parts.length > 1) this.#tracks.set(item, track);
     }
-    this.#o.receipts.add(this.#o.bind.id, { track, attempt: item.chunk.attempt, segment: sent.segment, messageId });
+    this.#o.receipts.add(this.#o.bind.id, messageId, { track, attempt: item.chunk.attempt, segment: sent.segment });
     this.#o.onTracked(messageId);
   }
 

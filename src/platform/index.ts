@@ -19,7 +19,7 @@ export { keepHeapSmall } from './heap.ts';
 export { IdAllocator, idBlockSize } from './ids.ts';
 export { Liveness } from './liveness.ts';
 export { createLog, type Log, safeError } from './log.ts';
-export { createMetrics, latencyBuckets, type Metrics } from './metrics.ts';
+export { Counter, createMetrics, Gauge, latencyBuckets, type Metrics } from './metrics.ts';
 export {
   type BodyClass,
   hourlyKeyOf,

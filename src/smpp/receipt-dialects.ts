@@ -6,7 +6,6 @@
 
 import { MessageState, parseReceipt, type ReceiptOptions, type ReceiptPdu } from './receipt.ts';
 import { type IdForm, IdForms, type IdHit } from './receipt-id.ts';
-import { encodeText } from './text.ts';
 
 export interface Dialect {
   name: string;
@@ -28,6 +27,7 @@ export interface Dialect {
 }
 
 const tlv = (tag: number, value: Buffer | string) => ({ tag, value: Buffer.from(value as string, 'latin1') });
+const ucs2 = (text: string) => Buffer.from(text, 'utf16le').swap16();
 const idTlv = (id: string) => tlv(0x001e, `${id}\0`);
 const stateTlv = (state: number) => ({ tag: 0x0427, value: Buffer.of(state) });
 const B = 'sub:001 dlvrd:001 submit date:2611241200 done date:2611241201';
@@ -194,14 +194,14 @@ export const DIALECTS: readonly Dialect[] = [
     name: 'UCS-2',
     seen: 'constructed',
     text: '',
-    pdu: { dataCoding: 8, shortMessage: encodeText(`id:12 stat:DELIVRD err:000 text:Привет`, 'ucs2') },
+    pdu: { dataCoding: 8, shortMessage: ucs2('id:12 stat:DELIVRD err:000 text:Привет') },
     says: { id: '12', state: 'delivered', error: '000' },
   },
   {
     name: 'UCS-2 that data_coding does not tell',
     seen: 'constructed',
     text: '',
-    pdu: { shortMessage: encodeText('id:12 stat:DELIVRD err:000', 'ucs2') },
+    pdu: { shortMessage: ucs2('id:12 stat:DELIVRD err:000') },
     says: { id: '12', state: 'delivered', error: '000' },
   },
   {
