@@ -338,12 +338,15 @@ describe('a carrier with one receipt for a long text (jasmin #1123, ksmppd #59)'
     const { planter } = await rig(port, { receiptsPerMessage: 'first', receiptsBound: 'PT1S' });
     const alarm = await planter.plant({ lane: 'emergency', route: 'default', count: 1, text: LONG });
     expect(causes(await ended(alarm))).toEqual({ 'confirmed-by-first': 1 });
-    const [times] = await db.database.pools.reader.query<{ at: number; taken: number }>(
-      `SELECT f.at, max(s.answered_at) FILTER (WHERE s.outcome = 1) AS taken FROM final_state f
+    const [times] = await db.database.pools.reader.query<{ at: number; taken: number; segments: number }>(
+      `SELECT f.at, max(s.answered_at) FILTER (WHERE s.outcome = 1) AS taken,
+              count(DISTINCT s.segment) FILTER (WHERE s.outcome = 1) AS segments
+       FROM final_state f
        JOIN submission s ON s.day = f.day AND s.delivery = f.delivery
        WHERE f.day = $1::date AND f.delivery = $2 GROUP BY f.at`,
       [alarm.day, alarm.deliveries[0]],
     );
+    expect(times?.segments).toBe(3);
     expect(times?.at).toBeGreaterThanOrEqual(times?.taken ?? Number.POSITIVE_INFINITY);
   });
 
