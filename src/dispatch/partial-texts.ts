@@ -8,8 +8,9 @@
  * A text of which the carrier has not yet taken every segment goes on waiting. Before it ends one, the database is asked: another process may have had the missing receipts. What a former process
  * left waiting is found by a walk through the receipts within the horizon, in small steps, when the bind is won.
  */
-import { type Clock, type EpochMs, type Pool, utcDay } from '../platform/index.ts';
+import type { Clock, EpochMs, Pool } from '../platform/index.ts';
 import { FINAL, type Journal, PARTLY_CONFIRMED } from '../records/index.ts';
+import { type DayStep, DayWalk } from './day-walk.ts';
 import { type PartialCursor, readPartial, readTracks } from './receipt-lookups.ts';
 import { endOf, partlyConfirmed, type Track } from './receipts.ts';
 import type { ReceiptsPerMessage } from './receipts-per-message.ts';
@@ -28,15 +29,12 @@ export interface PartialTextsOptions {
 const BATCH_MAX = 500;
 /** Texts in memory; beyond it they are left to the next walk. */
 const WAITING_MAX = 100_000;
-const DAY_MS = 86_400_000;
 const START: PartialCursor = { delivery: 0, id: 0 };
 
 export class PartialTexts {
   readonly #o: PartialTextsOptions;
   readonly #waiting = new Map<string, { track: Track; due: EpochMs }>();
-  /** Days still to be walked, the last one first, and where the walk stands in it. */
-  #days: string[] = [];
-  #cursor = START;
+  readonly #walk = new DayWalk(START);
   #overflowed = false;
   /** Texts that ended partly confirmed. */
   ended = 0;
@@ -59,15 +57,12 @@ export class PartialTexts {
 
   /** Looks for what a former process left waiting. */
   recover(): void {
-    const now = this.#o.clock.now();
-    const days = Array.from({ length: this.#o.horizonDays + 1 }, (_, back) => utcDay(now - back * DAY_MS));
-    this.#days = days.reverse();
-    this.#cursor = START;
+    this.#walk.begin(this.#o.clock.now(), this.#o.horizonDays);
   }
 
   /** One step of the walk, and the end of what is due. Called now and then. */
   async step(): Promise<void> {
-    await this.#walk();
+    if (this.#walk.step !== null) await this.#walkOn(this.#walk.step);
     const now = this.#o.clock.now();
     const due: Track[] = [];
     // By now one receipt may decide: the last segment was taken meanwhile, or the carrier's habit is known.
@@ -95,18 +90,16 @@ export class PartialTexts {
     else this.#waiting.set(key, { track, due: since + this.#o.boundMs });
   }
 
-  async #walk(): Promise<void> {
-    const day = this.#days.at(-1);
-    if (day === undefined) return;
-    const { open, next } = await readPartial(this.#o.pool, this.#o.bind, day, this.#cursor);
+  async #walkOn(step: DayStep<PartialCursor>): Promise<void> {
+    const { pool, bind } = this.#o;
+    const { open, next } = await readPartial(pool, bind, step.day, step.cursor);
     const since = new Map(open.map((one) => [one.delivery, one.since]));
-    const tracks = since.size === 0 ? [] : (await readTracks(this.#o.pool, day, [...since.keys()])).values();
+    const tracks = since.size === 0 ? [] : (await readTracks(pool, step.day, [...since.keys()])).values();
     for (const track of tracks) {
       const key = keyOf(track);
       if (partlyConfirmed(track) && !this.#waiting.has(key)) this.#add(key, track, since.get(track.delivery) ?? 0);
     }
-    if (next === null) this.#days.pop();
-    this.#cursor = next ?? START;
+    this.#walk.advance(step, next);
   }
 
   /** @param known the delivery as the database has it */

@@ -15,15 +15,10 @@ import { type Clock, type EpochMs, type Pool, utcDay } from '../platform/index.t
 import type { CarrierReceiptPolicy } from '../policy/index.ts';
 import { finalOfReceipt, type Journal, MESSAGE_STATE } from '../records/index.ts';
 import { type IdForm, type IdFormStats, IdForms } from '../smpp/index.ts';
+import { type DayStep, DayWalk } from './day-walk.ts';
 import type { IdStock } from './extras.ts';
 import { PartialTexts } from './partial-texts.ts';
-import {
-  alreadyMatched,
-  findSubmissions,
-  type OpenUnmatched,
-  readUnmatched,
-  type UnmatchedCursor,
-} from './receipt-lookups.ts';
+import { alreadyMatched, findSubmissions, type OpenUnmatched, readUnmatched } from './receipt-lookups.ts';
 import { applyReceipt, type Match, type ReceiptIndex, sameMessage } from './receipts.ts';
 import { type ReceiptsMode, ReceiptsPerMessage } from './receipts-per-message.ts';
 import type { DispatchExtra } from './types.ts';
@@ -89,6 +84,7 @@ const DAY_MS = 86_400_000;
 const UNMATCHED = { eachMs: 2_000, forMs: 120_000, max: 10_000 } as const;
 const WALK = { eachMs: 200, page: 250, againMs: 600_000 } as const;
 const PARTIAL_EACH_MS = 250;
+const NEWEST = Number.MAX_SAFE_INTEGER;
 const NO_KEYS: ReadonlySet<string> = new Set();
 
 export class ReceiptDesk {
@@ -107,8 +103,7 @@ export class ReceiptDesk {
   #unmatchedCount = 0;
   #lastUnmatched = Number.NEGATIVE_INFINITY;
   #lastPartial = Number.NEGATIVE_INFINITY;
-  #walking = true;
-  #walkCursor: UnmatchedCursor | null = null;
+  readonly #walk = new DayWalk(NEWEST);
   #lastWalk = Number.NEGATIVE_INFINITY;
   #formsVersion = 0;
   #mode: ReceiptsMode | null;
@@ -363,10 +358,11 @@ export class ReceiptDesk {
       this.#lastPartial = now;
       await this.#partial.step();
     }
-    if (!this.#walking && now - this.#lastWalk > WALK.againMs) this.#startWalk();
-    if (this.#walking && now - this.#lastWalk > WALK.eachMs) {
+    const { step } = this.#walk;
+    if (step === null && now - this.#lastWalk > WALK.againMs) this.#startWalk();
+    if (step !== null && now - this.#lastWalk > WALK.eachMs) {
       this.#lastWalk = now;
-      await this.#walk();
+      await this.#walkOn(step);
     }
   }
 
@@ -412,15 +408,13 @@ export class ReceiptDesk {
   }
 
   #startWalk(): void {
-    this.#walking = true;
-    this.#walkCursor = null;
+    this.#walk.begin(this.#o.clock.now(), this.#o.horizonDays);
   }
 
-  async #walk(): Promise<void> {
+  async #walkOn(step: DayStep<number>): Promise<void> {
     const { pool, bind } = this.#o;
-    const { open, next } = await readUnmatched(pool, bind, this.#sinceDay(), this.#walkCursor, WALK.page);
-    this.#walkCursor = next;
-    this.#walking = next !== null;
+    const { open, next } = await readUnmatched(pool, bind, step.day, step.cursor, WALK.page);
+    if (!this.#walk.advance(step, next)) return;
     const matched: { waiting: Waiting; match: Match }[] = [];
     await this.#lookUpAll(open.map(waitingOf), (waiting, match) => {
       if (match !== null) matched.push({ waiting, match });

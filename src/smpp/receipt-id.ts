@@ -13,7 +13,7 @@
  * | `affix`          | something before or behind it, set off by a sign  | –                                           |
  *
  * From the id of a receipt follow the few ids that a response may have had (`candidates`): they are looked up as they are,
- * in memory or in an index. Which of them are messages decides (`choose`), and teaches.
+ * in memory or in an index; a response in letters both large and small that a receipt folds is not among them. Which of them are messages decides (`choose`), and teaches.
  *
  * The rule that keeps messages apart: candidates that are two different messages match none, unless the form is learned
  * and says which. Under a learned form, a message found only by arithmetic of another kind is not matched either: it is
