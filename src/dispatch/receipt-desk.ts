@@ -14,7 +14,7 @@
 import { type Clock, type EpochMs, type Pool, utcDay } from '../platform/index.ts';
 import type { CarrierReceiptPolicy } from '../policy/index.ts';
 import { finalOfReceipt, type Journal, MESSAGE_STATE } from '../records/index.ts';
-import { type IdForm, type IdFormStats, IdForms } from '../smpp/index.ts';
+import { type IdForm, type IdFormStats, IdForms, type IdHit } from '../smpp/index.ts';
 import { type DayStep, DayWalk } from './day-walk.ts';
 import type { IdStock } from './extras.ts';
 import { PartialTexts } from './partial-texts.ts';
@@ -71,6 +71,9 @@ interface Waiting {
   /** The ids under which it is found while it is early. */
   keys: ReadonlySet<string>;
 }
+
+/** A submission that a receipt means, and the form of the id that says so. */
+type Found = IdHit<Match>;
 
 /** How long a receipt waits for its submit_sm_resp before the database is asked. */
 const EARLY_MS = 200;
@@ -182,11 +185,12 @@ export class ReceiptDesk {
     for (const waiting of this.#unanswered) this.#answer(waiting, this.#o.busyStatus);
   }
 
-  #write(waiting: Waiting, match: Match): void {
-    const { track, attempt, segment, messageId } = match;
+  #write(waiting: Waiting, { form, message }: Found): void {
+    const { track, attempt, segment, messageId } = message;
     const { receipt } = waiting;
     const { final, cause, duplicate } = applyReceipt(track, segment, receipt.state, this.#perMessage);
     if (track.final !== null && track.finals.size >= track.segments) this.#o.index.drop(this.#o.bind, messageId);
+    this.#forms.count(form);
     this.#partial.touched(track, waiting.receivedAt);
     this.#o.journal.add(track.delivery, {
       receipt: {
@@ -260,15 +264,15 @@ export class ReceiptDesk {
    * In memory, by the learned form. While none is learned the database has a say too: what is here may be another message
    * in the one form, and there the right one in another.
    */
-  #likely(waiting: Waiting): Match | null {
+  #likely(waiting: Waiting): Found | null {
     if (this.#forms.form === null) return null;
     return this.#match(waiting, 'likely', (id) => this.#o.index.find(this.#o.bind, id));
   }
 
-  #match(waiting: Waiting, which: 'likely' | 'every', find: (id: string) => Match | undefined): Match | null {
+  #match(waiting: Waiting, which: 'likely' | 'every', find: (id: string) => Match | undefined): Found | null {
     const { messageId, textId } = waiting.receipt;
     for (const receiptId of textId === null ? [messageId] : [messageId, textId]) {
-      const hits: { form: IdForm; message: Match }[] = [];
+      const hits: Found[] = [];
       for (const { id, form } of this.#candidates(receiptId, which)) {
         const message = find(id);
         if (message !== undefined) hits.push({ form, message });
@@ -291,7 +295,7 @@ export class ReceiptDesk {
   }
 
   /** Asks memory and the database by every form. Calls back for each, in their order. */
-  async #lookUpAll(batch: readonly Waiting[], found: (waiting: Waiting, match: Match | null) => void): Promise<void> {
+  async #lookUpAll(batch: readonly Waiting[], found: (waiting: Waiting, match: Found | null) => void): Promise<void> {
     const ids = new Set(batch.flatMap((waiting) => [...this.#idsOf(waiting, 'every')]));
     const { bind, pool, index } = this.#o;
     const rows =
@@ -415,13 +419,13 @@ export class ReceiptDesk {
     const { pool, bind } = this.#o;
     const { open, next } = await readUnmatched(pool, bind, step.day, step.cursor, WALK.page);
     if (!this.#walk.advance(step, next)) return;
-    const matched: { waiting: Waiting; match: Match }[] = [];
+    const matched: { waiting: Waiting; match: Found }[] = [];
     await this.#lookUpAll(open.map(waitingOf), (waiting, match) => {
       if (match !== null) matched.push({ waiting, match });
     });
     const pairs = matched.map(({ waiting, match }) => ({
-      day: match.track.day,
-      delivery: match.track.delivery,
+      day: match.message.track.day,
+      delivery: match.message.track.delivery,
       id: waiting.id,
     }));
     const before = await alreadyMatched(pool, pairs);

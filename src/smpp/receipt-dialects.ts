@@ -414,6 +414,6 @@ export function formOf({ response, receipt, earlier }: IdPair): IdForm | null {
     .candidates(receipt)
     .filter(({ id }) => id === response || earlier?.includes(id))
     .map(({ id, form }) => ({ form, message: id }));
-  const message = forms.choose(hits, (a, b) => a === b);
-  return message === response ? (hits[0]?.form ?? null) : null;
+  const chosen = forms.choose(hits, (a, b) => a === b);
+  return chosen?.message === response ? chosen.form : null;
 }

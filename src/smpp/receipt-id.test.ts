@@ -39,10 +39,7 @@ function run(carrier: Carrier, numbers: readonly bigint[], order: readonly bigin
     const receipt = carrier.receipt(n);
     const likely = find(forms.likely(receipt));
     const hits = likely.length > 0 ? likely : find(forms.candidates(receipt));
-    matched.set(
-      n,
-      forms.choose(hits, (a, b) => a === b),
-    );
+    matched.set(n, forms.choose(hits, (a, b) => a === b)?.message ?? null);
   }
   return { matched, forms };
 }

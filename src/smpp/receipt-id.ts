@@ -13,7 +13,8 @@
  * | `affix`          | something before or behind it, set off by a sign  | –                                           |
  *
  * From the id of a receipt follow the few ids that a response may have had (`candidates`): they are looked up as they are,
- * in memory or in an index; a response in letters both large and small that a receipt folds is not among them. Which of them are messages decides (`choose`), and teaches.
+ * in memory or in an index. Which of them are messages decides (`choose`), and teaches. A response in letters both large and
+ * small is not among them when the receipt folds it.
  *
  * The rule that keeps messages apart: candidates that are two different messages match none, unless the form is learned
  * and says which. Under a learned form, a message found only by arithmetic of another kind is not matched either: it is
@@ -132,7 +133,7 @@ export class IdForms {
    * The message that a receipt means, of those that were found for its candidates; null when that is none or not certain.
    * @param learns whether this counts as evidence: once for each receipt, however often it is tried
    */
-  choose<M>(hits: readonly IdHit<M>[], same: (a: M, b: M) => boolean, learns = true): M | null {
+  choose<M>(hits: readonly IdHit<M>[], same: (a: M, b: M) => boolean, learns = true): IdHit<M> | null {
     if (hits.length === 0) return null;
     const form = this.#learned;
     const byForm = form === null ? [] : hits.filter((hit) => hit.form === form);
@@ -144,9 +145,12 @@ export class IdForms {
     // Whether it is the match or speaks for another form: each form that finds a message explains the receipt.
     const settled = form !== null && byForm.length === hits.length && this.#score(form) === SCORE_MAX;
     if (learns && !settled) this.#learn(new Set(hits.map((hit) => hit.form)));
-    if (!certain || first === undefined) return null;
-    this.#matched.set(first.form, (this.#matched.get(first.form) ?? 0) + 1);
-    return first.message;
+    return certain ? (first ?? null) : null;
+  }
+
+  /** A receipt was matched by this form: for the statistics. */
+  count(form: IdForm): void {
+    this.#matched.set(form, (this.#matched.get(form) ?? 0) + 1);
   }
 
   #learn(explained: ReadonlySet<IdForm>): void {
