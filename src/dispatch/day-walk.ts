@@ -21,7 +21,7 @@ export class DayWalk<C> {
   }
 
   /** Begins anew: today and `horizonDays` days before. */
-  begin(now: EpochMs, horizonDays: number): void {
+  startAt(now: EpochMs, horizonDays: number): void {
     this.#days = Array.from({ length: horizonDays + 1 }, (_, back) => utcDay(now - back * DAY_MS));
     this.#nextDay();
   }

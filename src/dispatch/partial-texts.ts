@@ -57,7 +57,7 @@ export class PartialTexts {
 
   /** Looks for what a former process left waiting. */
   recover(): void {
-    this.#walk.begin(this.#o.clock.now(), this.#o.horizonDays);
+    this.#walk.startAt(this.#o.clock.now(), this.#o.horizonDays);
   }
 
   /** One step of the walk, and the end of what is due. Called now and then. */

@@ -412,7 +412,7 @@ export class ReceiptDesk {
   }
 
   #startWalk(): void {
-    this.#walk.begin(this.#o.clock.now(), this.#o.horizonDays);
+    this.#walk.startAt(this.#o.clock.now(), this.#o.horizonDays);
   }
 
   async #walkOn(step: DayStep<number>): Promise<void> {
