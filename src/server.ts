@@ -5,7 +5,15 @@ import { KeyCache } from './access/index.ts';
 import { Alerts, Intake, sweepBodies } from './alerts/index.ts';
 import { Lists, Recipients } from './audience/index.ts';
 import { ChainWriter } from './audit/index.ts';
-import { Backlog, connectCarrier, Dispatch, type MeteredWire, meterCarriers, type Sent } from './dispatch/index.ts';
+import {
+  Backlog,
+  connectCarrier,
+  Dispatch,
+  type MeteredWire,
+  meterCarriers,
+  meterReceipts,
+  type Sent,
+} from './dispatch/index.ts';
 import { EmergencyGate, Fanout } from './fanout/index.ts';
 import { createApp, startServer as startHttp, sweepSpool } from './http/index.ts';
 import { Refusals, registerMetrics, Traffic } from './metrics.ts';
@@ -192,6 +200,7 @@ async function open(
   const metrics = createMetrics();
   registerMetrics(metrics, { traffic, refusals, dispatch, intake, fanout, backlog, pools, policies, clock });
   meterCarriers(metrics, wires);
+  meterReceipts(metrics, dispatch.binds);
   const spoolDir = tmpdir();
   const every = (ms: number, what: string, chore: () => Promise<unknown>): NodeJS.Timeout =>
     setInterval(() => void chore().catch((err: unknown) => log.error({ err }, what)), ms);

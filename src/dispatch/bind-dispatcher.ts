@@ -21,7 +21,7 @@ import type { IdStock } from './extras.ts';
 import { type Holder, heldStill, hydrate, type Insist, type Taken, type TextSource, takeChunks } from './hold.ts';
 import { LANES_BY_URGENCY } from './lanes.ts';
 import { BindLease } from './lease.ts';
-import { ReceiptDesk } from './receipt-desk.ts';
+import { ReceiptDesk, type ReceiptDeskStats } from './receipt-desk.ts';
 import type { ReceiptIndex } from './receipts.ts';
 import { restMs } from './retry.ts';
 import { type RefusedKind, Sender, type Sent, type Wire } from './sender.ts';
@@ -160,6 +160,7 @@ export class BindDispatcher {
       bind: options.bind.id,
       horizonDays: options.carrier.receiptHorizonDays,
       busyStatus: options.carrier.receiptBusyStatus,
+      rules: options.carrier.receiptRules,
       clock: options.clock,
       pool: options.pools.reader,
       journal: options.journal,
@@ -167,6 +168,8 @@ export class BindDispatcher {
       ids: options.idStock,
       counts: this.counts,
       onTrouble: (error) => this.#trouble('receipts', error),
+      onLearned: (learned) =>
+        options.log.info({ bind: this.name, ...learned }, 'what the receipts of the carrier are like'),
     });
     this.#wire = options.connect({
       onAnswer: (sent, answer) => {
@@ -229,6 +232,11 @@ export class BindDispatcher {
     return this.#sender?.claimLimit ?? 0;
   }
 
+  /** What is known of the carrier's receipts, and how many of them fit. */
+  get receiptStats(): ReceiptDeskStats {
+    return this.#desk.stats();
+  }
+
   /** Deliveries of a lane in memory that are not yet on the wire. */
   buffered(lane: LaneName): number {
     return this.#sender?.buffered(lane) ?? 0;
@@ -287,6 +295,7 @@ export class BindDispatcher {
     }
     if (this.#stopping || this.#lease.fence() !== fence) return;
     this.#holder = holder;
+    this.#desk.recover();
     this.#sender = new Sender({
       bind: this.#o.bind,
       carrier: this.#o.carrier,
@@ -435,7 +444,7 @@ export class BindDispatcher {
   }
 
   #onIncoming(incoming: IncomingDeliver): void {
-    const receipt = parseReceipt(incoming.pdu);
+    const receipt = parseReceipt(incoming.pdu, this.#o.carrier.receiptRules);
     if (receipt === null) {
       // Messages from phones have no room here yet: the SMSC keeps them.
       incoming.respond(this.#o.carrier.receiptBusyStatus);

@@ -11,4 +11,6 @@ export { createDispatchQueues, insertChunks, type NewChunk, notifyDispatch, queu
 export type { SubmissionCounts } from './counts.ts';
 export { CANCEL_CHANNEL, Dispatch, type DispatchOptions } from './dispatch.ts';
 export type { TextSource } from './hold.ts';
+export type { ReceiptDeskStats } from './receipt-desk.ts';
+export { meterReceipts } from './receipt-metrics.ts';
 export type { RefusedKind, Sent } from './sender.ts';

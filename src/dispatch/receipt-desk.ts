@@ -1,27 +1,46 @@
 /**
  * Receipts as they come in from the binds: matched, written, and only then answered with status 0.
  *
+ *   taken ─ known in memory, its form is learned ──────► written
+ *     └─ early ─ its submit_sm_resp comes ─────────────► written
+ *          └─ 200 ms ─► asked of the database ─ found ─► written
+ *                                └─ unmatched fact ─ found within 2 min, or by the walk ─► written
+ *
  * If the commit takes longer than a second the SMSC gets the carrier's busy status and delivers again later; the second
- * copy is recorded as a duplicate.
+ * copy is recorded as a duplicate. Ids are matched in every form that SMSCs are known to write them in, and the carrier's
+ * own is learned (`smpp/receipt-id.ts`). The walk goes through the unmatched receipts of the horizon when the bind is won,
+ * whenever another form is learned, and every ten minutes.
  */
 import { type Clock, type EpochMs, type Pool, utcDay } from '../platform/index.ts';
-import type { Journal } from '../records/index.ts';
+import type { CarrierReceiptPolicy } from '../policy/index.ts';
+import { finalOfReceipt, type Journal, MESSAGE_STATE } from '../records/index.ts';
+import { type IdForm, type IdFormStats, IdForms, type IdHit } from '../smpp/index.ts';
 import type { BindCounts } from './counts.ts';
+import { type DayStep, DayWalk } from './day-walk.ts';
 import type { IdStock } from './extras.ts';
-import { applyReceipt, findSubmissions, type Match, openUnmatched, type ReceiptIndex } from './receipts.ts';
+import { PartialTexts } from './partial-texts.ts';
+import { alreadyMatched, findSubmissions, type OpenUnmatched, readUnmatched } from './receipt-lookups.ts';
+import { applyReceipt, type Match, type ReceiptIndex, sameMessage } from './receipts.ts';
+import { type ReceiptsMode, ReceiptsPerMessage } from './receipts-per-message.ts';
 import type { DispatchExtra } from './types.ts';
 
+/** What the desk needs of a receipt; `smpp`'s has it. */
 export interface Receipt {
   messageId: string;
-  /** SMPP message_state, 0 when unreadable. */
+  /** The id of the text where it is another one. */
+  textId: string | null;
+  /** SMPP message_state. */
   state: number;
   error: string | null;
+  /** A fact, and never the end, whatever its state says. */
+  intermediate: boolean;
 }
 
 export interface ReceiptDeskOptions {
   bind: number;
   horizonDays: number;
   busyStatus: number;
+  rules: CarrierReceiptPolicy;
   clock: Clock;
   pool: Pool;
   journal: Journal<DispatchExtra>;
@@ -29,6 +48,18 @@ export interface ReceiptDeskOptions {
   ids: IdStock;
   counts: BindCounts;
   onTrouble: (error: unknown) => void;
+  /** The carrier's way with receipts became known, or was forgotten. */
+  onLearned?: (learned: { ids: IdForm | null; perMessage: ReceiptsMode | null }) => void;
+}
+
+export interface ReceiptDeskStats {
+  ids: IdFormStats;
+  /** Which segments of a long text get a receipt, once that is known. */
+  perMessage: ReceiptsMode | null;
+  /** Long texts with some receipts still out, and those that ended so. */
+  partial: { waiting: number; ended: number };
+  /** Receipts that matched nothing when they came. */
+  unmatched: number;
 }
 
 interface Waiting {
@@ -37,26 +68,68 @@ interface Waiting {
   receivedAt: EpochMs;
   arrived: number;
   respond: ((status: number) => void) | null;
+  /** Its candidates have taught the forms what they could. */
+  judged: boolean;
+  /** The ids under which it is found while it is early. */
+  keys: ReadonlySet<string>;
 }
+
+/** A submission that a receipt means, and the form of the id that says so. */
+type Found = IdHit<Match>;
 
 /** How long a receipt waits for its submit_sm_resp before the database is asked. */
 const EARLY_MS = 200;
 const ANSWER_WITHIN_MS = 1_000;
+const TICK_MS = 50;
+/** Receipts, and ids that they may mean, in one look into the database. */
 const LOOKUP_MAX = 1_000;
+const LOOKUP_IDS_MAX = 4_000;
 const DAY_MS = 86_400_000;
+/** Unmatched receipts of this process are tried again this often and for so long. */
+const UNMATCHED = { eachMs: 2_000, forMs: 120_000, max: 10_000 } as const;
+const WALK = { eachMs: 200, page: 250, againMs: 600_000 } as const;
+const PARTIAL_EACH_MS = 250;
+const NEWEST = Number.MAX_SAFE_INTEGER;
+const NO_KEYS: ReadonlySet<string> = new Set();
 
 export class ReceiptDesk {
   readonly #o: ReceiptDeskOptions;
-  readonly #early = new Map<string, Waiting[]>();
+  readonly #forms: IdForms;
+  readonly #perMessage: ReceiptsPerMessage;
+  readonly #partial: PartialTexts;
+  /** In the order of arrival. */
+  readonly #early = new Set<Waiting>();
+  /** The same, by the ids that their submit_sm_resp may bring. */
+  readonly #earlyById = new Map<string, Set<Waiting>>();
+  readonly #unmatched = new Map<number, Waiting>();
   readonly #unanswered = new Set<Waiting>();
   readonly #timer: NodeJS.Timeout;
   #looking = false;
+  #unmatchedCount = 0;
   #lastUnmatched = Number.NEGATIVE_INFINITY;
+  #lastPartial = Number.NEGATIVE_INFINITY;
+  readonly #walk = new DayWalk(NEWEST);
+  #lastWalk = Number.NEGATIVE_INFINITY;
+  #formsVersion = 0;
+  #mode: ReceiptsMode | null;
   #closed = false;
 
   constructor(options: ReceiptDeskOptions) {
     this.#o = options;
-    this.#timer = setInterval(() => this.#tick(), 50);
+    const { rules, bind, horizonDays, clock, pool, journal } = options;
+    this.#forms = new IdForms(rules.ids === 'learn' ? null : rules.ids);
+    this.#perMessage = new ReceiptsPerMessage(rules.perMessage);
+    this.#mode = this.#perMessage.mode;
+    this.#partial = new PartialTexts({
+      bind,
+      boundMs: rules.boundMs,
+      horizonDays,
+      clock,
+      pool,
+      journal,
+      perMessage: this.#perMessage,
+    });
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
 
   /** A receipt has come; `respond` is called exactly once, bounded in time. */
@@ -69,34 +142,45 @@ export class ReceiptDesk {
     this.#o.counts.receipt(receipt.state);
     const waiting: Waiting = {
       id: this.#o.ids.next(),
-      receipt,
+      receipt: asFact(receipt),
       receivedAt: this.#o.clock.now(),
       arrived: this.#o.clock.monotonic(),
       respond,
+      judged: false,
+      keys: NO_KEYS,
     };
     this.#unanswered.add(waiting);
-    const match = this.#o.index.find(this.#o.bind, receipt.messageId);
-    if (match !== undefined) this.#write(waiting, match);
-    else {
-      const list = this.#early.get(receipt.messageId);
-      if (list === undefined) this.#early.set(receipt.messageId, [waiting]);
-      else list.push(waiting);
-    }
+    const match = this.#likely(waiting);
+    if (match !== null) this.#write(waiting, match);
+    else this.#addEarly(waiting);
   }
 
   /** A submission with this message id has landed in the index. */
   landed(messageId: string): void {
-    const list = this.#early.get(messageId);
+    this.#forms.sawResponse(messageId);
+    const list = this.#earlyById.get(messageId);
     if (list === undefined) return;
-    const match = this.#o.index.find(this.#o.bind, messageId);
-    if (match === undefined) return;
-    this.#early.delete(messageId);
-    for (const waiting of list) this.#write(waiting, match);
+    for (const waiting of [...list]) this.#writeIfLikely(waiting);
+  }
+
+  /** The bind was won: what its former holder left half done is looked for. */
+  recover(): void {
+    this.#partial.recover();
+    this.#startWalk();
   }
 
   /** Receipts not yet answered. */
   get open(): number {
     return this.#unanswered.size;
+  }
+
+  stats(): ReceiptDeskStats {
+    return {
+      ids: this.#forms.stats(),
+      perMessage: this.#perMessage.mode,
+      partial: { waiting: this.#partial.waiting, ended: this.#partial.ended },
+      unmatched: this.#unmatchedCount,
+    };
   }
 
   close(): void {
@@ -105,12 +189,13 @@ export class ReceiptDesk {
     for (const waiting of this.#unanswered) this.#answer(waiting, this.#o.busyStatus);
   }
 
-  #write(waiting: Waiting, match: Match): void {
-    const { track, attempt, segment, shard } = match;
+  #write(waiting: Waiting, { form, message }: Found): void {
+    const { track, attempt, segment, messageId, shard } = message;
     const { receipt } = waiting;
-    const { final, duplicate } = applyReceipt(track, segment, receipt.state);
-    if (track.final !== null && track.finals.size >= track.segments)
-      this.#o.index.drop(this.#o.bind, receipt.messageId);
+    const { final, cause, duplicate } = applyReceipt(track, segment, receipt.state, this.#perMessage);
+    if (track.final !== null && track.finals.size >= track.segments) this.#o.index.drop(this.#o.bind, messageId);
+    this.#forms.count(form);
+    this.#partial.touched(track, waiting.receivedAt);
     this.#o.journal.add(shard, {
       receipt: {
         day: track.day,
@@ -131,7 +216,7 @@ export class ReceiptDesk {
               day: track.day,
               delivery: track.delivery,
               state: final,
-              cause: receipt.error,
+              cause: cause ?? receipt.error,
               at: waiting.receivedAt,
             },
             day: track.day,
@@ -149,6 +234,98 @@ export class ReceiptDesk {
     respond?.(status);
   }
 
+  // early ------------------------------------------------------------------------------------------------------------
+
+  #addEarly(waiting: Waiting): void {
+    this.#early.add(waiting);
+    if (this.#forms.form !== null) waiting.keys = this.#idsOf(waiting, 'likely');
+    for (const id of waiting.keys) {
+      const list = this.#earlyById.get(id);
+      if (list === undefined) this.#earlyById.set(id, new Set([waiting]));
+      else list.add(waiting);
+    }
+  }
+
+  #writeIfLikely(waiting: Waiting): void {
+    const match = this.#likely(waiting);
+    if (match === null) return;
+    this.#dropEarly(waiting);
+    this.#write(waiting, match);
+  }
+
+  #dropEarly(waiting: Waiting): void {
+    this.#early.delete(waiting);
+    for (const id of waiting.keys) {
+      const list = this.#earlyById.get(id);
+      list?.delete(waiting);
+      if (list?.size === 0) this.#earlyById.delete(id);
+    }
+  }
+
+  // matching ---------------------------------------------------------------------------------------------------------
+
+  /**
+   * In memory, by the learned form. While none is learned the database has a say too: what is here may be another message
+   * in the one form, and there the right one in another.
+   */
+  #likely(waiting: Waiting): Found | null {
+    if (this.#forms.form === null) return null;
+    return this.#match(waiting, 'likely', (id) => this.#o.index.find(this.#o.bind, id));
+  }
+
+  #match(waiting: Waiting, which: 'likely' | 'every', find: (id: string) => Match | undefined): Found | null {
+    const { messageId, textId } = waiting.receipt;
+    for (const receiptId of textId === null ? [messageId] : [messageId, textId]) {
+      const hits: Found[] = [];
+      for (const { id, form } of this.#candidates(receiptId, which)) {
+        const message = find(id);
+        if (message !== undefined) hits.push({ form, message });
+      }
+      if (hits.length === 0) continue;
+      const match = this.#forms.choose(hits, sameMessage, !waiting.judged);
+      waiting.judged = true;
+      if (match !== null) return match;
+    }
+    return null;
+  }
+
+  #candidates(receiptId: string, which: 'likely' | 'every'): readonly { id: string; form: IdForm }[] {
+    return which === 'likely' ? this.#forms.likely(receiptId) : this.#forms.candidates(receiptId);
+  }
+
+  #idsOf({ receipt }: Waiting, which: 'likely' | 'every'): Set<string> {
+    const receiptIds = receipt.textId === null ? [receipt.messageId] : [receipt.messageId, receipt.textId];
+    return new Set(receiptIds.flatMap((id) => this.#candidates(id, which).map((candidate) => candidate.id)));
+  }
+
+  /** Asks memory and the database by every form. Calls back for each, in their order. */
+  async #lookUpAll(batch: readonly Waiting[], found: (waiting: Waiting, match: Found | null) => void): Promise<void> {
+    const ids = new Set(batch.flatMap((waiting) => [...this.#idsOf(waiting, 'every')]));
+    const { bind, pool, index } = this.#o;
+    const rows =
+      ids.size === 0 ? new Map<string, Match>() : await findSubmissions(pool, bind, [...ids], this.#sinceDay());
+    for (const waiting of batch) {
+      found(
+        waiting,
+        this.#match(waiting, 'every', (id) => index.find(bind, id) ?? rows.get(id)),
+      );
+    }
+  }
+
+  /** The first of `waitings` that one look may ask for. */
+  #batch(waitings: Iterable<Waiting>, ready: (waiting: Waiting) => boolean): Waiting[] {
+    const batch: Waiting[] = [];
+    let ids = 0;
+    for (const waiting of waitings) {
+      if (!ready(waiting) || batch.length >= LOOKUP_MAX || ids >= LOOKUP_IDS_MAX) break;
+      batch.push(waiting);
+      ids += this.#idsOf(waiting, 'every').size;
+    }
+    return batch;
+  }
+
+  // now and then -----------------------------------------------------------------------------------------------------
+
   #tick(): void {
     const now = this.#o.clock.monotonic();
     // In order of arrival: the first that is young ends the look.
@@ -157,42 +334,64 @@ export class ReceiptDesk {
       this.#o.counts.receiptsBusy++;
       this.#answer(waiting, this.#o.busyStatus);
     }
+    this.#noticeLearned();
     if (this.#looking) return;
     this.#looking = true;
-    void this.#lookUp(now)
+    void this.#look(now)
       .catch(this.#o.onTrouble)
       .finally(() => {
         this.#looking = false;
       });
   }
 
-  async #lookUp(now: number): Promise<void> {
-    const due: string[] = [];
-    for (const [messageId, [first]] of this.#early) {
-      if (first === undefined || now - first.arrived < EARLY_MS || due.length >= LOOKUP_MAX) break;
-      due.push(messageId);
+  #noticeLearned(): void {
+    const mode = this.#perMessage.mode;
+    const formChanged = this.#formsVersion !== this.#forms.version;
+    if (!formChanged && mode === this.#mode) return;
+    this.#formsVersion = this.#forms.version;
+    this.#mode = mode;
+    if (formChanged) {
+      for (const waiting of [...this.#early]) this.#writeIfLikely(waiting);
+      this.#startWalk();
     }
-    if (due.length > 0) {
-      const found = await findSubmissions(this.#o.pool, this.#o.bind, due, this.#sinceDay());
-      for (const messageId of due) {
-        const list = this.#early.get(messageId) ?? [];
-        this.#early.delete(messageId);
-        const match = this.#o.index.find(this.#o.bind, messageId) ?? found.get(messageId);
-        for (const waiting of list) {
-          if (match !== undefined) this.#write(waiting, match);
-          else this.#writeUnmatched(waiting);
-        }
-      }
-    }
-    if (now - this.#lastUnmatched > 2_000) {
+    this.#o.onLearned?.({ ids: this.#forms.form, perMessage: mode });
+  }
+
+  async #look(now: number): Promise<void> {
+    await this.#lookForEarly(now);
+    if (now - this.#lastUnmatched > UNMATCHED.eachMs) {
       this.#lastUnmatched = now;
-      await this.#retryUnmatched();
+      await this.#retryUnmatched(now);
     }
+    if (now - this.#lastPartial > PARTIAL_EACH_MS) {
+      this.#lastPartial = now;
+      await this.#partial.step();
+    }
+    const { step } = this.#walk;
+    if (step === null && now - this.#lastWalk > WALK.againMs) this.#startWalk();
+    if (step !== null && now - this.#lastWalk > WALK.eachMs) {
+      this.#lastWalk = now;
+      await this.#walkOn(step);
+    }
+  }
+
+  async #lookForEarly(now: number): Promise<void> {
+    const due = this.#batch(this.#early, (waiting) => now - waiting.arrived >= EARLY_MS);
+    if (due.length === 0) return;
+    await this.#lookUpAll(due, (waiting, match) => {
+      // Its submit_sm_resp came while the database was asked.
+      if (!this.#early.has(waiting)) return;
+      this.#dropEarly(waiting);
+      if (match !== null) this.#write(waiting, match);
+      else this.#writeUnmatched(waiting);
+    });
   }
 
   #writeUnmatched(waiting: Waiting): void {
     const { receipt } = waiting;
     this.#o.counts.receiptsUnmatched++;
+    this.#unmatchedCount++;
+    if (receipt.messageId !== '' && this.#unmatched.size < UNMATCHED.max) this.#unmatched.set(waiting.id, waiting);
     this.#o.journal.add(waiting.id, {
       unmatched: {
         day: utcDay(waiting.receivedAt),
@@ -207,25 +406,55 @@ export class ReceiptDesk {
     });
   }
 
-  /** Receipts of which the submission has landed since. */
-  async #retryUnmatched(): Promise<void> {
-    const open = await openUnmatched(this.#o.pool, this.#o.bind, this.#sinceDay(), LOOKUP_MAX);
-    if (open.length === 0) return;
-    const found = await findSubmissions(
-      this.#o.pool,
-      this.#o.bind,
-      open.map((row) => row.messageId),
-      this.#sinceDay(),
-    );
-    for (const row of open) {
-      const match = found.get(row.messageId);
-      if (match === undefined) continue;
-      const receipt = { messageId: row.messageId, state: row.state, error: row.error };
-      this.#write({ id: row.id, receipt, receivedAt: row.receivedAt, arrived: 0, respond: null }, match);
+  /** Those of this process, in turn: a submission of another process may be durable by now. */
+  async #retryUnmatched(now: number): Promise<void> {
+    const batch = this.#batch(this.#unmatched.values(), () => true);
+    if (batch.length === 0) return;
+    await this.#lookUpAll(batch, (waiting, match) => {
+      if (!this.#unmatched.delete(waiting.id)) return;
+      if (match !== null) this.#write(waiting, match);
+      else if (now - waiting.arrived < UNMATCHED.forMs) this.#unmatched.set(waiting.id, waiting);
+    });
+  }
+
+  #startWalk(): void {
+    this.#walk.startAt(this.#o.clock.now(), this.#o.horizonDays);
+  }
+
+  async #walkOn(step: DayStep<number>): Promise<void> {
+    const { pool, bind } = this.#o;
+    const { open, next } = await readUnmatched(pool, bind, step.day, step.cursor, WALK.page);
+    if (!this.#walk.advance(step, next)) return;
+    const matched: { waiting: Waiting; match: Found }[] = [];
+    await this.#lookUpAll(open.map(waitingOf), (waiting, match) => {
+      if (match !== null) matched.push({ waiting, match });
+    });
+    const pairs = matched.map(({ waiting, match }) => ({
+      day: match.message.track.day,
+      delivery: match.message.track.delivery,
+      id: waiting.id,
+    }));
+    const before = await alreadyMatched(pool, pairs);
+    for (const { waiting, match } of matched) {
+      if (before.has(waiting.id)) continue;
+      this.#unmatched.delete(waiting.id);
+      this.#write(waiting, match);
     }
   }
 
   #sinceDay(): string {
     return utcDay(this.#o.clock.now() - this.#o.horizonDays * DAY_MS);
   }
+}
+
+function waitingOf({ id, messageId, state, error, receivedAt }: OpenUnmatched): Waiting {
+  const receipt = { messageId, textId: null, state, error, intermediate: false };
+  return { id, receipt, receivedAt, arrived: 0, respond: null, judged: true, keys: NO_KEYS };
+}
+
+/** An intermediate notification that names a final state is written as one on the way, with what it said as its error. */
+function asFact(receipt: Receipt): Receipt {
+  if (!receipt.intermediate || finalOfReceipt(receipt.state) === null) return receipt;
+  const said = `intermediate ${receipt.state}${receipt.error === null ? '' : ` ${receipt.error}`}`;
+  return { ...receipt, state: MESSAGE_STATE.enroute, error: said };
 }

@@ -600,7 +600,7 @@ export class Sender {
   }
 
   /** What a receipt of this submit_sm belongs to. */
-  matchOf(sent: Sent): Match {
+  matchOf(sent: Sent): Omit<Match, 'messageId'> {
     const { item, segment } = sent;
     const make = (): Track => ({
       day: item.chunk.day,
@@ -609,6 +609,7 @@ export class Sender {
       alert: item.alert,
       counted: item.counted,
       secretBody: item.secret && !item.counted ? item.body : null,
+      accepted: new Set(),
       finals: new Map(),
       final: null,
     });

@@ -9,6 +9,7 @@ import {
   ton,
 } from './carrier-fields.ts';
 import { type CarrierLink, carrierLinkFields, resolveCarrierLink } from './carrier-link.ts';
+import { type CarrierReceiptPolicy, carrierReceiptFields, resolveCarrierReceipts } from './carrier-receipts.ts';
 import { type CarrierText, carrierText, resolveText } from './carrier-text.ts';
 import {
   ascii,
@@ -52,6 +53,7 @@ export interface CarrierPolicy extends CarrierLink, CarrierFieldPolicy {
   readonly scheduleMode: 'hold' | 'carrier';
   /** `none`: the carrier sends no receipts, `submitted` is final. */
   readonly receipts: 'all' | 'none';
+  readonly receiptRules: CarrierReceiptPolicy;
   /** A receipt is looked for among the deliveries of this many days back. */
   readonly receiptHorizonDays: number;
   /** Tag of the vendor TLV that carries delivery, attempt and segment (0x1400–0x3FFF), or null for none. */
@@ -105,6 +107,7 @@ export const carrier = z
     validityMode: z.enum(['absolute', 'relative', 'omitted']).default('absolute'),
     scheduleMode: z.enum(['hold', 'carrier']).default('hold'),
     receipts: z.enum(['all', 'none']).default('all'),
+    ...carrierReceiptFields,
     receiptHorizonDays: z.int().min(1).max(60).default(4),
     correlationTlv: z.int({ error: TLV_ERROR }).min(0x1400, TLV_ERROR).max(0x3fff, TLV_ERROR).optional(),
     responseTimeout: duration(100, 300_000).prefault('PT10S'),
@@ -170,6 +173,7 @@ export function resolveCarrier(
     validityMode: fields.validityMode,
     scheduleMode: fields.scheduleMode,
     receipts: fields.receipts,
+    receiptRules: resolveCarrierReceipts(fields),
     receiptHorizonDays: fields.receiptHorizonDays,
     correlationTlv: fields.correlationTlv ?? null,
     responseTimeoutMs: fields.responseTimeout,

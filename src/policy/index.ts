@@ -13,6 +13,7 @@ export {
   type SenderPolicy,
   type TlvPolicy,
 } from './carrier-fields.ts';
+export type { CarrierReceiptPolicy } from './carrier-receipts.ts';
 export type { CarrierText, TextPolicy } from './carrier-text.ts';
 export type { BindName, CarrierPolicy } from './carriers.ts';
 export { policyCheck } from './check.ts';

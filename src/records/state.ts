@@ -8,6 +8,9 @@
  * - every segment's receipt says DELIVERED            → delivered
  * - any segment's receipt is a final other state      → failed (EXPIRED → expired)
  * - every segment accepted                            → submitted
+ *
+ * Where a carrier sends one receipt for a whole text, the segment that it names decides alone; where it is not known
+ * whether it does, and none of the missing receipts came within the carrier's bound → delivered, cause `partly-confirmed`.
  */
 
 /** Final states by the number stored in `final_state.state`. */
@@ -51,7 +54,12 @@ export const MESSAGE_STATE = {
   accepted: 6,
   unknown: 7,
   rejected: 8,
+  /** SMPP 5.0 §4.7.15: taken, and then not sent. */
+  skipped: 9,
 } as const;
+
+/** `final_state.cause` of a text that counts as delivered though not every segment's receipt says so. */
+export const PARTLY_CONFIRMED = 'partly-confirmed';
 
 /** What one receipt's message_state means for its segment; null while the message is still on its way. */
 export function finalOfReceipt(messageState: number): FinalCode | null {
@@ -63,6 +71,7 @@ export function finalOfReceipt(messageState: number): FinalCode | null {
     case MESSAGE_STATE.deleted:
     case MESSAGE_STATE.undeliverable:
     case MESSAGE_STATE.rejected:
+    case MESSAGE_STATE.skipped:
       return FINAL.failed;
     case MESSAGE_STATE.unknown:
       return FINAL.unknown;
@@ -71,14 +80,21 @@ export function finalOfReceipt(messageState: number): FinalCode | null {
   }
 }
 
-/** The final state of a delivery from the final states of its segments' receipts, or null while it is open. */
-export function finalOfSegments(segments: number, bySegment: ReadonlyMap<number, FinalCode>): FinalCode | null {
+/**
+ * The final state of a delivery from the final states of its segments' receipts, or null while it is open.
+ * @param deciding the segment whose receipt speaks for the whole text, null where each speaks for itself
+ */
+export function finalOfSegments(
+  segments: number,
+  bySegment: ReadonlyMap<number, FinalCode>,
+  deciding: number | null = null,
+): FinalCode | null {
   let worst: FinalCode | null = null;
   for (const code of bySegment.values()) {
     if (code !== FINAL.delivered && (worst === null || code < worst)) worst = code;
   }
   if (worst !== null) return worst;
-  return bySegment.size >= segments ? FINAL.delivered : null;
+  return bySegment.size >= segments || (deciding !== null && bySegment.has(deciding)) ? FINAL.delivered : null;
 }
 
 export interface SubmissionFact {

@@ -31,6 +31,7 @@ export { planText, TEXT_OPTIONS, type TextOptions, type TextPlan } from './plan.
 export * from './priority.ts';
 export { PROTOCOL } from './protocol.ts';
 export * from './receipt.ts';
+export * from './receipt-id.ts';
 export * from './segment.ts';
 export * from './server-session.ts';
 export * from './session.ts';

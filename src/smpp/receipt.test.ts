@@ -1,117 +1,248 @@
+/** Goal: whatever way a carrier writes a receipt, it is read right or not at all; and nothing that comes in throws. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { messageOf } from './fixtures.ts';
 import { MessageState, parseReceipt } from './receipt.ts';
-import { encodeText, UCS2 } from './text.ts';
+import { DIALECTS, pduOf, readDialect } from './receipt-dialects.ts';
+import { RECEIPT_WORDS, receiptState } from './receipt-state.ts';
+import { readFields, readReceiptText } from './receipt-text.ts';
+import { receiptTime } from './receipt-time.ts';
 
 const receiptOf = (text: string, fields: Parameters<typeof messageOf>[0] = {}) =>
   messageOf({ esmClass: 0x04, shortMessage: Buffer.from(text, 'latin1'), ...fields });
-const id = (value: string) => ({ tag: 0x001e, value: Buffer.from(`${value}\0`) });
-const state = (value: number) => ({ tag: 0x0427, value: Buffer.from([value]) });
+const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
 
-describe('receipts', () => {
-  const APPENDIX_B =
-    'id:0a1f sub:001 dlvrd:001 submit date:2611241200 done date:2611241201 stat:DELIVRD err:000 text:Your card';
-  const dialects: [name: string, text: string, expected: [id: string, state: number, error: string | null]][] = [
-    ['appendix B', APPENDIX_B, ['0a1f', MessageState.delivered, '000']],
-    [
-      'years of four digits, with seconds',
-      'id:7 sub:001 dlvrd:000 submit date:20261124120000 done date:20261124120100 stat:EXPIRED err:0A1 text:',
-      ['7', MessageState.expired, '0A1'],
-    ],
-    ['capitals', 'ID:AB12 SUB:001 DLVRD:001 STAT:UNDELIV ERR:034 TEXT:x', ['AB12', MessageState.undeliverable, '034']],
-    ['another order', 'stat:REJECTD err:9 id:5-6_7@x done date:2611241201', ['5-6_7@x', MessageState.rejected, '9']],
-    ['spaces after the colons', 'id: 12 stat: DELIVRD err: 1', ['12', MessageState.delivered, '1']],
-    ['no err, no text', 'id:12 stat:ACCEPTD', ['12', MessageState.accepted, null]],
-    ['fields that end in NUL', 'id:12\0 stat:DELIVRD err:000\0', ['12', MessageState.delivered, '000']],
-    ['the word in full', 'id:12 stat:delivered err:0', ['12', MessageState.delivered, '0']],
-    ['a word nobody knows', 'id:12 stat:WHATEVER err:0', ['12', MessageState.unknown, '0']],
-    [
-      'a body that looks like fields',
-      'id:12 stat:UNDELIV err:1 text:id:99 stat:DELIVRD err:0',
-      ['12', MessageState.undeliverable, '1'],
-    ],
-    [
-      'a body right behind the error',
-      'id:12 stat:UNDELIV err:001;text:493021',
-      ['12', MessageState.undeliverable, '001;'],
-    ],
-    ['only a body that looks like fields', 'id:12 text:stat:DELIVRD', ['12', MessageState.unknown, null]],
-    ['nothing to match by', 'delivered ok', ['', MessageState.unknown, null]],
-    ['submit and done date do not pass for an id', 'submit id:3 stat:DELETED err:0', ['3', MessageState.deleted, '0']],
-  ];
-  it.each(dialects)('in text: %s', (_name, text, [messageId, stateValue, error]) => {
-    expect(parseReceipt(receiptOf(text))).toEqual({ messageId, state: stateValue, error, intermediate: false });
+describe('receipts of the field', () => {
+  it.each(DIALECTS.map((dialect) => [dialect.name, dialect] as const))('%s', (_name, dialect) => {
+    const { says } = dialect;
+    // A field that a row leaves out is not there, except for the submit date: most rows don't repeat it.
+    expect(readDialect(dialect)).toEqual(says);
   });
 
-  it('in TLVs, which come before the text', () => {
-    const pdu = receiptOf(APPENDIX_B, {
-      tlvs: [id('TLV-1'), state(5), { tag: 0x0423, value: Buffer.from([3, 1, 2]) }],
-    });
-    expect(parseReceipt(pdu)).toEqual({ messageId: 'TLV-1', state: 5, error: '3:258', intermediate: false });
+  it('are at least 24', () => {
+    expect(DIALECTS.length).toBeGreaterThanOrEqual(24);
+    expect(new Set(DIALECTS.map(({ name }) => name)).size).toBe(DIALECTS.length);
   });
 
-  it('takes what the TLVs leave out from the text', () => {
-    expect(parseReceipt(receiptOf(APPENDIX_B, { tlvs: [state(8)] }))).toMatchObject({
-      messageId: '0a1f',
-      state: 8,
-      error: '000',
-    });
-    expect(parseReceipt(receiptOf(APPENDIX_B, { tlvs: [id('x')] }))).toMatchObject({ messageId: 'x', state: 2 });
+  it('are the same in a deliver_sm and in the message_payload of a data_sm', () => {
+    for (const dialect of DIALECTS.filter(({ text, pdu }) => text !== '' && pdu === undefined)) {
+      const inPayload = { tag: 0x0424, value: Buffer.from(dialect.text, 'latin1') };
+      const dataSm = { esmClass: 0x04, dataCoding: 0, tlvs: [inPayload] };
+      expect(parseReceipt(dataSm, dialect.options)).toEqual(parseReceipt(pduOf(dialect), dialect.options));
+    }
   });
 
-  it('is known by the TLV alone where esm_class says nothing', () => {
-    expect(
-      parseReceipt(messageOf({ esmClass: 0, tlvs: [id('9'), state(2)], shortMessage: Buffer.alloc(0) })),
-    ).toMatchObject({ messageId: '9', state: 2 });
+  it('are not messages: another type in esm_class than a receipt’s, and no more', () => {
+    const text = 'id:1 sub:001 dlvrd:001 stat:DELIVRD err:000';
+    expect(parseReceipt(receiptOf(text, { esmClass: 0x40 }))).toBe(null);
+    // SME acknowledgements come from the phone, with an id of ours or without: they are no word of the SMSC.
+    for (const esmClass of [0x08, 0x10, 0x18]) {
+      expect(parseReceipt(receiptOf(text, { esmClass, tlvs: [] }), { byText: true })).toBe(null);
+    }
   });
 
-  it('is not a message: a text that reads like a receipt stays a message', () => {
-    expect(parseReceipt(receiptOf(APPENDIX_B, { esmClass: 0 }))).toBe(null);
-    expect(parseReceipt(receiptOf(APPENDIX_B, { esmClass: 0x40 }))).toBe(null);
-    expect(parseReceipt(receiptOf(APPENDIX_B, { esmClass: 0x08, tlvs: [id('1')] }))).toBe(null);
+  it.each([
+    'id:',
+    'id: 12',
+    'id:12 stat:hello err:1 sub:001 dlvrd:001',
+    'my id:12 sub:001 dlvrd:001 stat:DELIVRD err:000',
+    'Your paid: id:12 stat:DELIVRD err:000 sub:1',
+    'id:12 stat:DELIVRD',
+    'stat:DELIVRD sub:001 dlvrd:001 err:0',
+  ])('with receiptsByText a phone’s %j stays a message', (text) => {
+    expect(parseReceipt(receiptOf(text, { esmClass: 0 }), { byText: true })).toBe(null);
   });
 
-  it('is intermediate by esm_class or by a state on the way', () => {
-    expect(parseReceipt(receiptOf('id:1 stat:ENROUTE'))).toMatchObject({ intermediate: true });
-    expect(parseReceipt(receiptOf('id:1 stat:DELIVRD', { esmClass: 0x20 }))).toMatchObject({
-      intermediate: true,
-      state: 2,
+  it('does not take a name for a field inside a word', () => {
+    expect(parseReceipt(receiptOf('paid:7 mid:8 id:9 estat:EXPIRED stat:DELIVRD'))).toMatchObject({
+      messageId: '9',
+      state: MessageState.delivered,
     });
   });
 
-  it('is found in UCS-2, behind a user data header, and in message_payload', () => {
-    expect(
-      parseReceipt(
-        receiptOf('', {
-          dataCoding: 8,
-          shortMessage: encodeText('id:1 stat:DELIVRD err:0', UCS2),
-        }),
-      ),
-    ).toMatchObject({ messageId: '1', state: 2 });
-    expect(parseReceipt(receiptOf('\x05\x00\x03\x01\x01\x01id:2 stat:DELIVRD', { esmClass: 0x44 }))).toMatchObject({
-      messageId: '2',
-    });
-    expect(
-      parseReceipt(receiptOf('', { tlvs: [{ tag: 0x0424, value: Buffer.from('id:3 stat:EXPIRED') }] })),
-    ).toMatchObject({ messageId: '3', state: 3 });
+  it('a body before the fields does not decide alone', () => {
+    expect(parseReceipt(receiptOf('text:stat:DELIVRD'))).toMatchObject({ messageId: '', state: MessageState.unknown });
+    expect(parseReceipt(receiptOf('id:12 text:stat:DELIVRD'))).toMatchObject({ state: MessageState.unknown });
+  });
+});
+
+describe('words and numbers of state', () => {
+  it.each([
+    ['DELIVRD', MessageState.delivered],
+    ['delivered', MessageState.delivered],
+    ['DELIVERED_TO_HANDSET', MessageState.delivered],
+    ['ACKED', MessageState.accepted],
+    ['ACCEPTD', MessageState.accepted],
+    ['ACCEPTED', MessageState.accepted],
+    ['EXPIRED', MessageState.expired],
+    ['DELETED', MessageState.deleted],
+    ['UNDELIV', MessageState.undeliverable],
+    ['UNDELIVERABLE', MessageState.undeliverable],
+    ['NOT_DELIVERED', MessageState.undeliverable],
+    ['FAILED', MessageState.undeliverable],
+    ['UNKNOWN', MessageState.unknown],
+    ['REJECTD', MessageState.rejected],
+    ['Rejected', MessageState.rejected],
+    ['ENROUTE', MessageState.enroute],
+    ['BUFFERED', MessageState.enroute],
+    ['BUFFRED', MessageState.enroute],
+    ['SCHEDULED', MessageState.scheduled],
+    ['SKIPPED', MessageState.skipped],
+    ['2', MessageState.delivered],
+    ['005', MessageState.undeliverable],
+    ['9', MessageState.skipped],
+    ['10', null],
+    ['DELIVERED_TO_OPERATOR', null],
+    ['DELIVERING', null],
+    ['constructor', null],
+    ['', null],
+  ])('%s', (word, state) => {
+    expect(receiptState(word)).toBe(state);
+  });
+});
+
+describe('dates of receipts', () => {
+  it.each([
+    ['2611241201', '2026-11-24T12:01:00.000Z'],
+    ['261124120159', '2026-11-24T12:01:59.000Z'],
+    ['202611241201', '2026-11-24T12:01:00.000Z'],
+    ['20261124120159', '2026-11-24T12:01:59.000Z'],
+    ['2611241201590' + '12+', '2026-11-24T09:01:59.000Z'],
+    ['2611241201590' + '22-', '2026-11-24T17:31:59.000Z'],
+    ['2026-11-24T12:01:59Z', '2026-11-24T12:01:59.000Z'],
+    ['2026-11-24 12:01', '2026-11-24T12:01:00.000Z'],
+    ['26/11/24 12:01:59', '2026-11-24T12:01:59.000Z'],
+    ['2026-11-24T12:01:59.123+0530', '2026-11-24T06:31:59.000Z'],
+    ['2402291200', '2024-02-29T12:00:00.000Z'],
+    ['2302291200', null],
+    ['2613241200', null],
+    ['2611242400', null],
+    ['0000000000', null],
+    ['261124', null],
+    ['none', null],
+    ['', null],
+  ])('%s', (text, expected) => {
+    expect(iso(receiptTime(text, 0))).toBe(expected);
   });
 
+  it('are on the carrier’s clock where they name no zone', () => {
+    expect(iso(receiptTime('2611241201', 330))).toBe('2026-11-24T06:31:00.000Z');
+    expect(iso(receiptTime('2026-11-24T12:01:00Z', 330))).toBe('2026-11-24T12:01:00.000Z');
+  });
+});
+
+describe('any receipt', () => {
   it('never throws, whatever the octets', () => {
+    const fields = fc.constantFrom(
+      'id:',
+      'stat:',
+      'err:',
+      'text:',
+      'done date:',
+      'sub:',
+      ':',
+      ' ',
+      '\0',
+      'DELIVRD',
+      '2',
+    );
+    const almost = fc.array(fc.oneof(fields, fc.string({ maxLength: 4 })), { maxLength: 20 });
+    const octets = fc.oneof(
+      fc.uint8Array().map((value) => Buffer.from(value)),
+      almost.map((parts) => Buffer.from(parts.join(''), 'latin1')),
+    );
     const tlv = fc.record({
       tag: fc.constantFrom(0x1e, 0x423, 0x424, 0x427),
-      value: fc.uint8Array({ maxLength: 20 }).map((value) => Buffer.from(value)),
+      value: octets,
+    });
+    const tlvs = fc.array(tlv, { maxLength: 4 });
+    fc.assert(
+      fc.property(
+        octets,
+        fc.nat(255),
+        fc.nat(255),
+        tlvs,
+        fc.boolean(),
+        (shortMessage, esmClass, dataCoding, t, byText) => {
+          const receipt = parseReceipt({ esmClass, dataCoding, tlvs: t, shortMessage }, { byText });
+          expect(receipt?.messageId ?? '').not.toContain('\0');
+          expect(receipt?.error ?? '').not.toContain('\0');
+        },
+      ),
+      { numRuns: 3_000 },
+    );
+  });
+
+  it('in the plain layout is read the same in one look and field by field', () => {
+    const value = fc.oneof(fc.stringMatching(/^[0-9A-Za-z_.@:;-]{1,20}$/), fc.string({ maxLength: 6 }));
+    const digits = fc.stringMatching(/^\d{9,15}$/);
+    fc.assert(
+      fc.property(value, digits, fc.stringMatching(/^[A-Za-z]{3,17}$/), value, value, (id, date, word, error, body) => {
+        const text = `id:${id} sub:001 dlvrd:001 submit date:${date} done date:${date} stat:${word} err:${error}`;
+        for (const whole of [text, `${text} text:${body}`, `${text} Text:id:9 stat:EXPIRED`]) {
+          expect(readReceiptText(whole)).toEqual(readFields(whole));
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+    for (const { text } of DIALECTS) expect(readReceiptText(text)).toEqual(readFields(text));
+  });
+
+  it('that the grammar of the field makes is read back', () => {
+    const pick = <T>(...values: T[]) => fc.constantFrom(...values);
+    const id = fc.stringMatching(/^[0-9A-Za-z][0-9A-Za-z_.@-]{0,40}$/);
+    const error = fc.stringMatching(/^[0-9A-F]{1,8}$/);
+    const word = pick(...Object.keys(RECEIPT_WORDS), '1', '2', '3', '4', '5', '6', '7', '8', '9');
+    const date = pick('2611241201', '261124120159', '202611241201', '20261124120159', '2026-11-24T12:01:59Z');
+    const style = fc.record({
+      fold: pick(
+        (name: string) => name,
+        (name: string) => name.toUpperCase(),
+        (name: string) => name[0]?.toUpperCase() + name.slice(1),
+      ),
+      colon: pick(':', ': ', ' :', ' : '),
+      gap: pick(' ', '  ', ', ', '; ', '\0', '\r\n'),
+      names: fc.record({
+        id: pick('id', 'message id', 'message_id', 'msgid'),
+        stat: pick('stat', 'status'),
+        err: pick('err', 'error', 'error code'),
+        done: pick('done date', 'done_date', 'donedate'),
+      }),
+      body: fc.option(fc.string({ maxLength: 20 }), { nil: null }),
+      order: fc.shuffledSubarray(['sub', 'dlvrd', 'done', 'stat', 'err', 'id'], { minLength: 0 }),
     });
     fc.assert(
       fc.property(
-        fc.uint8Array(),
-        fc.nat(255),
-        fc.nat(255),
-        fc.array(tlv, { maxLength: 4 }),
-        (octets, esmClass, dataCoding, tlvs) => {
-          parseReceipt(messageOf({ esmClass, dataCoding, tlvs, shortMessage: Buffer.from(octets) }));
+        id,
+        word,
+        error,
+        date,
+        style,
+        (idValue, stat, err, done, { fold, colon, gap, names, body, order }) => {
+          const values: Record<string, [string, string]> = {
+            id: [names.id, idValue],
+            sub: ['sub', '001'],
+            dlvrd: ['dlvrd', '001'],
+            done: [names.done, done],
+            stat: [names.stat, stat],
+            err: [names.err, err],
+          };
+          const fields = order.map((name) => values[name] as [string, string]);
+          // What the producer wrote may read like anything, and stands last.
+          if (body !== null && order.length > 0) fields.push(['text', body]);
+          const text = fields.map(([name, value]) => fold(name) + colon + value).join(gap);
+          const has = (name: string): boolean => order.includes(name);
+          const receipt = parseReceipt(receiptOf(text.slice(0, 250)));
+          if (text.length > 250) return;
+          expect(receipt).toMatchObject({
+            messageId: has('id') ? idValue : '',
+            state: has('stat') ? receiptState(stat) : MessageState.unknown,
+            error: has('err') ? err : null,
+            doneAt: has('done') ? receiptTime(done, 0) : null,
+          });
         },
       ),
+      { numRuns: 3_000 },
     );
   });
 });
