@@ -11,7 +11,7 @@ import { createMetrics, DatabaseClock, openBoss, readDatabaseTime } from '../pla
 import { loadPolicies, Names, type Policies } from '../policy/index.ts';
 import { DeliveryReader } from '../records/index.ts';
 import { messageOf, startSmsc } from '../smpp/fixtures.ts';
-import type { IncomingSubmit, ServerSession, SubmitSm } from '../smpp/index.ts';
+import { type IncomingSubmit, PROTOCOL, type ServerSession, type SubmitSm } from '../smpp/index.ts';
 import { connectCarrier } from './carrier-wire.ts';
 import { Dispatch } from './dispatch.ts';
 import type { ReceiptDeskStats } from './receipt-desk.ts';
