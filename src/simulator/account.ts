@@ -114,6 +114,7 @@ export class SmscAccount {
       malformed: 0,
       rateMax: 0,
       originated: 0,
+      answers: { sent: 0, totalUs: 0 },
       receipts,
       operations: zeroOperationStats(),
       fired,
@@ -129,6 +130,7 @@ export class SmscAccount {
       ...this.stats,
       receivedByPriority: [...this.stats.receivedByPriority],
       rateMax: this.#meter.max,
+      answers: { ...this.stats.answers },
       receipts: { ...this.stats.receipts },
       operations: { ...this.stats.operations },
       fired: { ...this.stats.fired },
@@ -211,8 +213,14 @@ export class SmscAccount {
   /** Sends an answer to a message through the faults that are on. @returns false when it will never leave */
   answer(session: AccountSession, answer: Buffer, nowUs: number): boolean {
     if (!this.#answersPlainly) return this.#answers.write(session, answer, nowUs);
-    session.write(answer);
+    session.writeAnswer(answer);
     return true;
+  }
+
+  /** So many answers were handed to the socket, each so long after its message had come. */
+  answersLeft(count: number, afterUs: number): void {
+    this.stats.answers.sent += count;
+    this.stats.answers.totalUs += count * afterUs;
   }
 
   refuseMalformed(session: AccountSession, command: number, status: number, sequence: number): void {

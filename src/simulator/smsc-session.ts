@@ -86,7 +86,9 @@ export class SmscSession implements AccountSession {
   #nowMs = 0;
   #out: Buffer[] = [];
   #flushing = false;
-  readonly #later = new DueQueue<{ dueUs: number; pdu: Buffer }>();
+  readonly #later = new DueQueue<{ dueUs: number; arrivedUs: number; pdu: Buffer }>();
+  /** Answers queued since the read that is being worked on came. */
+  #answers = 0;
   #heardUs: number;
   #enquiredUs = 0;
 
@@ -173,9 +175,14 @@ export class SmscSession implements AccountSession {
     setImmediate(() => this.flush());
   }
 
-  /** Writes a PDU at `dueUs`, after those that are due at the same time. */
-  writeLater(pdu: Buffer, dueUs: number): void {
-    this.#later.push({ dueUs, pdu });
+  writeAnswer(pdu: Buffer): void {
+    this.#answers += 1;
+    this.write(pdu);
+  }
+
+  /** Writes an answer at `dueUs`, after those that are due at the same time. */
+  writeAnswerLater(pdu: Buffer, dueUs: number, arrivedUs: number): void {
+    this.#later.push({ dueUs, arrivedUs, pdu });
     if (this.#later.length >= laterMax) this.#socket.pause();
   }
 
@@ -194,6 +201,7 @@ export class SmscSession implements AccountSession {
       this.#later.shift();
       if (this.account?.faults.silent === 'all') continue;
       this.write(head.pdu);
+      this.account?.answersLeft(1, nowUs - head.arrivedUs);
     }
     this.resume();
   }
@@ -281,6 +289,8 @@ export class SmscSession implements AccountSession {
       this.end('foreign');
     }
     this.flush();
+    if (this.#answers > 0) this.account?.answersLeft(this.#answers, this.#host.clock.monotonicUs() - this.#nowUs);
+    this.#answers = 0;
     this.#host.settled(this);
   }
 
