@@ -33,14 +33,8 @@ export {
   SimulatorOptionsError,
 } from './options.ts';
 export { parseScript, parseScriptText, type Script, type ScriptInput } from './script.ts';
-export {
-  type CounterTarget,
-  type Simulator,
-  type SimulatorHooks,
-  startSimulator,
-  UnknownAccount,
-  WaitTimeout,
-} from './simulator.ts';
+export { type Simulator, type SimulatorHooks, startSimulator, UnknownAccount } from './simulator.ts';
 export type { AccountStats, CounterName, OperationStats, ReceiptStats, SimulatorStats } from './stats.ts';
 export { machineClock, type SmscClock } from './time.ts';
 export type { ArrivedMessage } from './view.ts';
+export { type CounterTarget, WaitTimeout } from './waiters.ts';
