@@ -207,10 +207,10 @@ export class SmscAccount {
     return true;
   }
 
-  /** So many answers were handed to the socket, each so long after its message had come. */
-  answersLeft(count: number, afterUs: number): void {
+  /** So many answers were handed to the socket, altogether so long after their messages had come. */
+  answersLeft(count: number, totalUs: number): void {
     this.stats.answers.sent += count;
-    this.stats.answers.totalUs += count * afterUs;
+    this.stats.answers.totalUs += totalUs;
   }
 
   refuseMalformed(session: AccountSession, command: number, status: number, sequence: number): void {

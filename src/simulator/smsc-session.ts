@@ -87,8 +87,9 @@ export class SmscSession implements AccountSession {
   #out: Buffer[] = [];
   #flushing = false;
   readonly #later = new DueQueue<{ dueUs: number; arrivedUs: number; pdu: Buffer }>();
-  /** Answers queued since the read that is being worked on came. */
+  /** Answers in `#out`, and the sum of the times at which their messages came, since the connection opened. */
   #answers = 0;
+  #answersArrivedUs = 0;
   #heardUs: number;
   #enquiredUs = 0;
 
@@ -176,8 +177,7 @@ export class SmscSession implements AccountSession {
   }
 
   writeAnswer(pdu: Buffer): void {
-    this.#answers += 1;
-    this.write(pdu);
+    this.#queueAnswer(pdu, this.#nowUs);
   }
 
   /** Writes an answer at `dueUs`, after those that are due at the same time. */
@@ -192,6 +192,12 @@ export class SmscSession implements AccountSession {
     if (out.length === 0 || !this.#socket.writable) return;
     this.#out = [];
     this.#socket.write(out.length === 1 ? out[0]! : Buffer.concat(out));
+    if (this.#answers > 0) {
+      const openUs = this.#host.clock.monotonicUs() - this.#openedUs;
+      this.account?.answersLeft(this.#answers, this.#answers * openUs - this.#answersArrivedUs);
+      this.#answers = 0;
+      this.#answersArrivedUs = 0;
+    }
     if (this.#socket.writableLength > 4 * backlogBytes) this.#socket.pause();
   }
 
@@ -200,8 +206,7 @@ export class SmscSession implements AccountSession {
     for (let head = this.#later.peek(); head !== undefined && head.dueUs <= nowUs; head = this.#later.peek()) {
       this.#later.shift();
       if (this.account?.faults.silent === 'all') continue;
-      this.write(head.pdu);
-      this.account?.answersLeft(1, nowUs - head.arrivedUs);
+      this.#queueAnswer(head.pdu, head.arrivedUs);
     }
     this.resume();
   }
@@ -276,6 +281,12 @@ export class SmscSession implements AccountSession {
     this.#host.ended(this, reason);
   }
 
+  #queueAnswer(pdu: Buffer, arrivedUs: number): void {
+    this.#answers += 1;
+    this.#answersArrivedUs += arrivedUs - this.#openedUs;
+    this.write(pdu);
+  }
+
   #onData(chunk: Buffer): void {
     // First of all, the time: whatever comes after must not make these bytes look later than they were.
     this.#nowUs = this.#host.clock.monotonicUs();
@@ -289,8 +300,6 @@ export class SmscSession implements AccountSession {
       this.end('foreign');
     }
     this.flush();
-    if (this.#answers > 0) this.account?.answersLeft(this.#answers, this.#host.clock.monotonicUs() - this.#nowUs);
-    this.#answers = 0;
     this.#host.settled(this);
   }
 
