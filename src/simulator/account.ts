@@ -1,22 +1,20 @@
 /**
- * One account of the SMSC: its contract (TPS, sessions), its faults, its receipts, its counters, and the decision what
- * becomes of each message. Sessions bring the bytes (smsc-session.ts), the simulator keeps log and time (simulator.ts).
+ * One account of the SMSC: its sessions, its faults, its receipts, its counters, and the way of each message through them.
+ * Sessions bring the bytes (smsc-session.ts), the simulator keeps log and time (simulator.ts).
  */
 import {
   Command,
   type DeliverSm,
-  decodeCorrelation,
   decodeSubmitSm,
   encodeHeader,
   encodeSubmitSmResp,
-  findTlv,
   PduError,
   Status,
   type SubmitSm,
 } from '../smpp/index.ts';
+import { Admission } from './admission.ts';
 import { AnswerFaults } from './answer-faults.ts';
 import type { AccountSession, Arrival } from './arrivals.ts';
-import { messageHash, pick } from './choices.ts';
 import { answersPlainly, type Faults, type FaultsChange, receiptsPlainly, zeroFiredStats } from './faults.ts';
 import { writePdu } from './fields.ts';
 import { type IdFormName, type IdPair, spellId } from './message-ids.ts';
@@ -27,7 +25,6 @@ import { SeededRandom } from './random.ts';
 import { planReceipts } from './receipt-faults.ts';
 import { type Receipt, type ReceiptContent, ReceiptStore } from './receipts.ts';
 import { type AccountStats, zeroOperationStats, zeroReceiptStats } from './stats.ts';
-import { FixedWindow, RateMeter, StrictWindow } from './window.ts';
 
 /** What an account needs of the SMSC around it. */
 export interface AccountHost {
@@ -59,12 +56,8 @@ interface Verdict {
   receipts: readonly Receipt[] | Receipt | null;
 }
 
-// One salt per question that a message's hash answers.
-const refusalSalt = 0;
-const receiptSalt = 1;
 /** registered_delivery, bits 1 and 0 (SMPP 3.4 §5.2.17). */
 const receiptAsked = { always: 1, onFailure: 2 } as const;
-const refusedTriesMax = 100_000;
 const dataSmResp = 0x8000_0103;
 const noTlvs: readonly never[] = [];
 
@@ -80,20 +73,16 @@ export class SmscAccount {
   /** Calls `AccountHost.onMark` after the message with which `received` comes to this. */
   markAt = Number.POSITIVE_INFINITY;
   readonly #host: AccountHost;
-  readonly #window: StrictWindow | FixedWindow | null;
-  readonly #meter = new RateMeter();
+  readonly #admission: Admission;
   readonly #answers: AnswerFaults;
   #answersPlainly = true;
   #receiptsPlainly = true;
-  /** Tries of each message that is refused for now; the oldest are forgotten beyond 100,000. */
-  readonly #refusedTries = new Map<number, number>();
 
   constructor(options: Account, index: number, host: AccountHost) {
     this.options = options;
     this.index = index;
     this.faults = { ...options.faults };
     this.#host = host;
-    this.#window = windowOf(options);
     const receipts = zeroReceiptStats();
     const fired = zeroFiredStats();
     this.receipts = new ReceiptStore(options.receipts, receipts, fired);
@@ -116,11 +105,13 @@ export class SmscAccount {
       heldAnswers: 0,
       heldAnswersUs: 0,
       originated: 0,
+      answers: { sent: 0, totalUs: 0 },
       receipts,
       operations: zeroOperationStats(),
       fired,
       now: { sessions: 0, waiting: 0, held: 0, unanswered: 0 },
     };
+    this.#admission = new Admission(options, this.faults, this.stats, host);
     this.#faultsChanged();
     if (this.faults.holdReceipts) this.receipts.hold();
   }
@@ -130,7 +121,8 @@ export class SmscAccount {
     return {
       ...this.stats,
       receivedByPriority: [...this.stats.receivedByPriority],
-      rateMax: this.#meter.max,
+      rateMax: this.#admission.rateMax,
+      answers: { ...this.stats.answers },
       receipts: { ...this.stats.receipts },
       operations: { ...this.stats.operations },
       fired: { ...this.stats.fired },
@@ -185,7 +177,7 @@ export class SmscAccount {
     nowMs: number,
     nowUs: number,
   ): void {
-    const withinContract = this.#count(nowUs);
+    const withinContract = this.#admission.arrives(nowUs);
     let pdu: SubmitSm;
     try {
       pdu = decodeSubmitSm(buffer, offset, length);
@@ -199,12 +191,12 @@ export class SmscAccount {
 
   /** Takes the message of a data_sm, as a submit_sm. */
   data(arrival: Arrival, pdu: SubmitSm): void {
-    this.#take(arrival, pdu, dataSmResp, this.#count(arrival.nowUs));
+    this.#take(arrival, pdu, dataSmResp, this.#admission.arrives(arrival.nowUs));
   }
 
   /** Takes one of a submit_multi's destinations. @returns what becomes of it; the caller answers for all */
   submitOne(arrival: Arrival, pdu: SubmitSm, id: IdPair): number {
-    const verdict = this.#decide(arrival, pdu, this.#count(arrival.nowUs), id);
+    const verdict = this.#decide(arrival, pdu, this.#admission.arrives(arrival.nowUs), id);
     this.#addReceipts(verdict.receipts, arrival.nowUs);
     this.#record(arrival, pdu, verdict, verdict.status);
     return verdict.status;
@@ -213,8 +205,14 @@ export class SmscAccount {
   /** Sends an answer to a message through the faults that are on. @returns false when it will never leave */
   answer(session: AccountSession, answer: Buffer, nowUs: number): boolean {
     if (!this.#answersPlainly) return this.#answers.write(session, answer, nowUs);
-    session.write(answer);
+    session.writeAnswer(answer);
     return true;
+  }
+
+  /** So many answers were handed to the socket, altogether so long after their messages had come. */
+  answersLeft(count: number, totalUs: number): void {
+    this.stats.answers.sent += count;
+    this.stats.answers.totalUs += totalUs;
   }
 
   refuseMalformed(session: AccountSession, command: number, status: number, sequence: number): void {
@@ -245,15 +243,6 @@ export class SmscAccount {
     if (this.sessions.size < limit) return Status.ok;
     stats.fired.sessionLimit += 1;
     return Status.alreadyBound;
-  }
-
-  /** Counts one message that arrived. @returns whether the contract allows it */
-  #count(nowUs: number): boolean {
-    this.stats.received += 1;
-    this.#meter.count(nowUs);
-    const within = this.#window === null || this.#window.admit(nowUs);
-    if (!within) this.stats.violations += 1;
-    return within;
   }
 
   #take(arrival: Arrival, pdu: SubmitSm, command: number, withinContract: boolean): void {
@@ -301,90 +290,17 @@ export class SmscAccount {
   /** @param id of the message, where it has one already */
   #decide(arrival: Arrival, pdu: SubmitSm, withinContract: boolean, id: IdPair | null): Verdict {
     this.stats.receivedByPriority[Math.min(pdu.priorityFlag, 3) as 0 | 1 | 2 | 3] += 1;
-    const hash = this.#choosesByMessage ? this.#hash(pdu) : 0;
-    const status = this.#statusFor(hash, withinContract);
+    const hash = this.#admission.hashOf(pdu);
+    const status = this.#admission.statusFor(hash, withinContract);
     if (status !== Status.ok) return { status, message: null, receipts: null };
     const message = this.#messageFor(arrival, pdu, hash, id ?? this.nextId());
     this.messages.add(message);
     return { status, message, receipts: this.#receiptsFor(arrival, pdu, message) };
   }
 
-  get #choosesByMessage(): boolean {
-    const { permanent, temporary, failedReceipts } = this.options;
-    return permanent.share > 0 || temporary.share > 0 || failedReceipts.share > 0;
-  }
-
-  #hash(pdu: SubmitSm): number {
-    const { correlationTlv, seed } = this.#host;
-    const value = correlationTlv === null ? undefined : findTlv(pdu.tlvs, correlationTlv);
-    const correlation = value === undefined ? null : decodeCorrelation(value);
-    return messageHash(seed, pdu.destAddr, pdu.shortMessage, correlation?.delivery ?? 0);
-  }
-
-  #statusFor(hash: number, withinContract: boolean): number {
-    const { options, stats } = this;
-    const fault = this.#refusingFault();
-    if (fault !== Status.ok) return fault;
-    if (!withinContract) {
-      stats.throttled += 1;
-      return Status.throttled;
-    }
-    const chosen = pick(hash, refusalSalt);
-    if (chosen < options.permanent.share) {
-      stats.refusedPermanent += 1;
-      stats.fired.permanent += 1;
-      return options.permanent.status;
-    }
-    if (chosen < options.permanent.share + options.temporary.share && this.#stillRefused(hash)) {
-      stats.refusedTemporary += 1;
-      stats.fired.temporary += 1;
-      return options.temporary.status;
-    }
-    stats.accepted += 1;
-    return Status.ok;
-  }
-
-  #stillRefused(hash: number): boolean {
-    const tries = (this.#refusedTries.get(hash) ?? 0) + 1;
-    if (tries > this.options.temporary.tries) {
-      this.#refusedTries.delete(hash);
-      return false;
-    }
-    this.#refusedTries.set(hash, tries);
-    if (this.#refusedTries.size > refusedTriesMax) {
-      for (const oldest of this.#refusedTries.keys()) {
-        this.#refusedTries.delete(oldest);
-        break;
-      }
-    }
-    return true;
-  }
-
-  #refusingFault(): number {
-    const { faults, stats } = this;
-    if (faults.throttleNext > 0 || faults.throttle) {
-      if (faults.throttleNext > 0) {
-        faults.throttleNext -= 1;
-        stats.fired.throttleNext += 1;
-      } else {
-        stats.fired.throttle += 1;
-      }
-      stats.throttled += 1;
-      return Status.throttled;
-    }
-    if (faults.refuseNext > 0) {
-      faults.refuseNext -= 1;
-      stats.fired.refuseNext += 1;
-      return faults.refuseStatus;
-    }
-    // It is counted where the answer is written.
-    if (faults.oddAnswerNext > 0 && faults.oddAnswer === 'message-id-in-error') return Status.systemError;
-    return Status.ok;
-  }
-
   #messageFor({ nowMs, nowUs }: Arrival, pdu: SubmitSm, hash: number, id: IdPair): Message {
     const { failedReceipts, receipts } = this.options;
-    const failed = pick(hash, receiptSalt) < failedReceipts.share;
+    const failed = this.#admission.fails(hash);
     return {
       id: id.answer,
       receiptId: id.receipt,
@@ -430,19 +346,5 @@ export class SmscAccount {
   #faultsChanged(): void {
     this.#answersPlainly = answersPlainly(this.faults);
     this.#receiptsPlainly = receiptsPlainly(this.faults);
-  }
-}
-
-function windowOf({ tps, tpsWindow, throttledCount }: Account): StrictWindow | FixedWindow | null {
-  if (tps === null) return null;
-  switch (tpsWindow) {
-    case 'strict':
-      return new StrictWindow(tps, throttledCount);
-    case 'calendar':
-      return FixedWindow.calendar(tps, throttledCount);
-    case 'slot':
-      return FixedWindow.slots(tps, throttledCount);
-    default:
-      return tpsWindow satisfies never;
   }
 }

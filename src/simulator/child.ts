@@ -7,9 +7,9 @@ import type { HandsetMessageInput } from './handset.ts';
 import type { SimulatorInput } from './options.ts';
 import type { ChildMessage, CommandName, Commands, StartMessage } from './protocol.ts';
 import type { ScriptInput } from './script.ts';
-import type { CounterTarget } from './simulator.ts';
 import type { CounterName, SimulatorStats } from './stats.ts';
 import type { ArrivedMessage } from './view.ts';
+import type { CounterTarget } from './waiters.ts';
 
 const startWithinMs = 15_000;
 const answerWithinMs = 30_000;

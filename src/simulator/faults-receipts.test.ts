@@ -174,6 +174,22 @@ describe('the form', () => {
   });
 });
 
+test('messages from handsets come as such, in parts and in any script, between receipts', async () => {
+  await using gateway = await Gateway.up();
+  const handset = { from: '447700900777', to: '61000' };
+  gateway.simulator.originate('bank', { ...handset, text: 'STOP' });
+  await gateway.submit();
+  gateway.simulator.originate('bank', { ...handset, text: 'Ž'.repeat(80) });
+  await gateway.until(() => gateway.messages.length === 3 && gateway.receipts.length === 1, 'all have come');
+  expect(gateway.messages.map(({ dataCoding, esmClass }) => [dataCoding, esmClass])).toEqual([
+    [0, 0],
+    [8, 0x40],
+    [8, 0x40],
+  ]);
+  expect(gateway.messages[0]).toMatchObject({ sourceAddr: handset.from, destAddr: handset.to });
+  expect(await gateway.isHealthy()).toBe(true);
+});
+
 test('a data_sm that carries a receipt holds it in message_payload and TLVs', async () => {
   await using gateway = await Gateway.start({
     account: { faults: { receiptsOnDataSm: true } },

@@ -1,7 +1,6 @@
 /**
- * The simulator: a real SMSC over TCP, for the demo, the tests and load. It speaks SMPP 3.4 and what of
- * 5.0 an ESME may ask, and knows
- * nothing of alerts or records: it is the other company's machine.
+ * The simulator: a real SMSC over TCP, for the demo, the tests and load. It speaks SMPP 3.4 and what an
+ * ESME may ask of 5.0, and knows nothing of alerts or records: it is the other company's machine.
  *
  * - An **account** is what a carrier's contract gives: system_id, password, TPS, sessions. Its TPS limit is strict: every
  *   submit_sm counts, each segment too, and one beyond the limit in any window is a **violation**, counted and answered
@@ -33,14 +32,8 @@ export {
   SimulatorOptionsError,
 } from './options.ts';
 export { parseScript, parseScriptText, type Script, type ScriptInput } from './script.ts';
-export {
-  type CounterTarget,
-  type Simulator,
-  type SimulatorHooks,
-  startSimulator,
-  UnknownAccount,
-  WaitTimeout,
-} from './simulator.ts';
+export { type Simulator, type SimulatorHooks, startSimulator, UnknownAccount } from './simulator.ts';
 export type { AccountStats, CounterName, OperationStats, ReceiptStats, SimulatorStats } from './stats.ts';
 export { machineClock, type SmscClock } from './time.ts';
 export type { ArrivedMessage } from './view.ts';
+export { type CounterTarget, WaitTimeout } from './waiters.ts';

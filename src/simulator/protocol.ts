@@ -4,9 +4,9 @@ import type { FaultsChange } from './faults.ts';
 import type { HandsetMessageInput } from './handset.ts';
 import type { SimulatorInput } from './options.ts';
 import type { ScriptInput } from './script.ts';
-import type { CounterTarget } from './simulator.ts';
 import type { CounterName, SimulatorStats } from './stats.ts';
 import type { ArrivedMessage } from './view.ts';
+import type { CounterTarget } from './waiters.ts';
 
 /** The first message of the parent, unless the options came as the first argument. */
 export interface StartMessage {

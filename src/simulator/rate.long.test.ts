@@ -23,6 +23,9 @@ const accounts: [string, Partial<SimulatorInput['accounts'][number]>][] = [
   ['receipts in text', { receipts: { form: 'text' } }],
   ['a TPS limit that is not reached', { tps: 900_000 }],
   ['receipts after 100 ms', { receipts: { delayMs: 100 } }],
+  ['answers after 20 ms', { faults: { slowMs: 20 } }],
+  ['answers out of order, ids in hex and decimal', { faults: { reorder: 10, idForm: 'hex-decimal' } }],
+  ['a dialect, every receipt twice', { faults: { receiptDialect: 'four-digit-years', receiptsTwice: true } }],
 ];
 
 test.skipIf(process.platform !== 'linux').each(accounts)(
@@ -32,9 +35,10 @@ test.skipIf(process.platform !== 'linux').each(accounts)(
     await using ends = new AsyncDisposableStack();
     const simulator = await forkSimulator({ accounts: [{ systemId: 'load', ...account }] });
     ends.defer(() => simulator.stop());
-    await load(simulator.port, { messages: 50_000, window: 1_000, receipts: true });
+    const receipts = account.faults?.receiptsTwice === true ? 2 : 1;
+    await load(simulator.port, { messages: 50_000, window: 1_000, receipts });
     const before = await cpuSeconds(simulator.pid);
-    const result = await load(simulator.port, { messages: 300_000, window: 1_000, receipts: true });
+    const result = await load(simulator.port, { messages: 300_000, window: 1_000, receipts });
     const cpu = (await cpuSeconds(simulator.pid)) - before;
     const perCore = Math.round(result.messages / cpu);
     console.log(
@@ -48,7 +52,7 @@ test.skipIf(process.platform !== 'linux').each(accounts)(
       }),
     );
     const [stats] = (await simulator.stats()).accounts;
-    expect(stats).toMatchObject({ received: 350_000, accepted: 350_000, receipts: { answered: 350_000 } });
+    expect(stats).toMatchObject({ received: 350_000, accepted: 350_000, receipts: { answered: 350_000 * receipts } });
     expect(perCore).toBeGreaterThanOrEqual(goal);
   },
 );

@@ -58,7 +58,7 @@ describe('a script', () => {
     simulator.runScript({ steps: [{ at: 'PT0.05S', account: 'bank', fault: { throttle: true }, for: 'PT0.03S' }] });
     const tick = async (us: number, over: number, begun: number) => {
       nowUs += us;
-      await expect.poll(() => simulator.stats().script).toEqual({ steps: 1, begun, over });
+      await expect.poll(() => simulator.stats().script, { timeout: 5_000 }).toEqual({ steps: 1, begun, over });
     };
     expect(await statuses(esme, 1)).toEqual([0]);
     await tick(50_000, 0, 1);

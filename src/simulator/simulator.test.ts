@@ -7,9 +7,10 @@ import { Command, encodeCorrelation, MessageState, parseReceipt, Session, Status
 import { type LedgerRecord, readLedger } from './ledger.ts';
 import { type LoggedSubmit, readSubmitLog } from './log.ts';
 import { type SimulatorInput, SimulatorOptionsError } from './options.ts';
-import { type Simulator, type SimulatorHooks, startSimulator, UnknownAccount, WaitTimeout } from './simulator.ts';
+import { type Simulator, type SimulatorHooks, startSimulator, UnknownAccount } from './simulator.ts';
 import { submitSm, TestingEsme } from './testing-esme.ts';
 import type { ArrivedMessage } from './view.ts';
+import { WaitTimeout } from './waiters.ts';
 
 type AccountInput = SimulatorInput['accounts'][number];
 

@@ -26,6 +26,7 @@ import { type EndReason, type SessionHost, SmscSession } from './smsc-session.ts
 import { type CounterName, counterOf, type SimulatorStats } from './stats.ts';
 import { machineClock, type SmscClock } from './time.ts';
 import { type ArrivedMessage, MessageView } from './view.ts';
+import { type CounterTarget, Waiters } from './waiters.ts';
 
 export interface SimulatorHooks {
   /** Shown each message that arrives, whole: its parts put together and decoded. Must not throw. */
@@ -33,19 +34,6 @@ export interface SimulatorHooks {
   /** Told once when log or ledger can't be written any more; the simulator has then ended its sessions. */
   onFailure?: (error: Error) => void;
   clock?: SmscClock;
-}
-
-/** What a counter is waited for: exactly one of the two. */
-export interface CounterTarget {
-  atLeast?: number;
-  atMost?: number;
-}
-
-export class WaitTimeout extends Error {
-  constructor(systemId: string, counter: string, value: number, timeoutMs: number) {
-    super(`${counter} of ${systemId} stood at ${value} after ${timeoutMs} ms`);
-    this.name = 'WaitTimeout';
-  }
 }
 
 export class UnknownAccount extends Error {
@@ -70,11 +58,6 @@ export async function startSimulator(input: SimulatorInput, hooks: SimulatorHook
   return simulator;
 }
 
-interface Waiter {
-  done(): boolean;
-  fail(error: Error): void;
-}
-
 const alertNotification = 0x0000_0102;
 /** The longest that Node's timers reach. */
 const timerMaxMs = 2_147_483_647;
@@ -90,7 +73,7 @@ export class Simulator {
   readonly #accounts: SmscAccount[];
   readonly #byId = new Map<string, SmscAccount>();
   readonly #sessions = new Set<SmscSession>();
-  readonly #waiters = new Set<Waiter>();
+  readonly #waiters = new Waiters();
   readonly #view: MessageView | null;
   readonly #sessionHost: SessionHost;
   #script: ScriptRun | null = null;
@@ -256,29 +239,7 @@ export class Simulator {
    */
   async waitFor(systemId: string, counter: CounterName, target: CounterTarget, timeoutMs: number): Promise<number> {
     const account = this.#account(systemId);
-    const value = () => counterOf(account.snapshot(), counter);
-    const reached = () => value() >= (target.atLeast ?? -Infinity) && value() <= (target.atMost ?? Infinity);
-    if (reached()) return value();
-    return await new Promise((resolve, reject) => {
-      const finish = () => {
-        clearTimeout(timer);
-        this.#waiters.delete(waiter);
-      };
-      const waiter: Waiter = {
-        done: () => {
-          if (!reached()) return false;
-          finish();
-          resolve(value());
-          return true;
-        },
-        fail: (error) => {
-          finish();
-          reject(error);
-        },
-      };
-      const timer = setTimeout(() => waiter.fail(new WaitTimeout(systemId, counter, value(), timeoutMs)), timeoutMs);
-      this.#waiters.add(waiter);
-    });
+    return await this.#waiters.wait(systemId, counter, () => counterOf(account.snapshot(), counter), target, timeoutMs);
   }
 
   /** Resolves when every submit_sm so far can be read from log and ledger. @throws what a write threw */
@@ -298,7 +259,7 @@ export class Simulator {
     const closed = this.#listener.close();
     for (const session of [...this.#sessions]) session.end('stopped');
     if (this.#timer !== null) clearTimeout(this.#timer);
-    for (const waiter of [...this.#waiters]) waiter.fail(new Error('the simulator has stopped'));
+    this.#waiters.end(new Error('the simulator has stopped'));
     await closed;
     try {
       await this.#log?.close();
@@ -371,7 +332,7 @@ export class Simulator {
     }
     const scriptUs = this.#script?.nextUs ?? Number.POSITIVE_INFINITY;
     this.#arm(Math.min(scriptUs, session.nextUs, session.account?.receipts.nextUs ?? Number.POSITIVE_INFINITY));
-    this.#wakeWaiters();
+    this.#waiters.wake();
   }
 
   #record(
@@ -442,12 +403,7 @@ export class Simulator {
     for (const session of this.#sessions) nextUs = Math.min(nextUs, session.nextUs);
     for (const account of this.#accounts) nextUs = Math.min(nextUs, account.receipts.nextUs);
     this.#arm(nextUs);
-    this.#wakeWaiters();
-  }
-
-  #wakeWaiters(): void {
-    if (this.#waiters.size === 0) return;
-    for (const waiter of [...this.#waiters]) waiter.done();
+    this.#waiters.wake();
   }
 
   get #congested(): boolean {

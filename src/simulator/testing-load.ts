@@ -19,10 +19,10 @@ const text = Buffer.from(
 const batch = 50;
 const answerBytes = 17;
 
-/** Sends `messages` submit_sm with at most `window` unanswered; resolves when each has its answer and its receipt. */
+/** Sends `messages` submit_sm with at most `window` unanswered; resolves when each has its answer and its `receipts`. */
 export async function load(
   port: number,
-  options: { messages: number; window: number; receipts: boolean },
+  options: { messages: number; window: number; receipts: number },
 ): Promise<LoadResult> {
   const { messages, window, receipts } = options;
   const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
@@ -30,7 +30,7 @@ export async function load(
   socket.write(TestingEsme.bindPdu(1, 'load', ''));
   await new Promise((resolve) => socket.once('data', resolve));
 
-  const one = encodeSubmitSm(0, submitSm({ shortMessage: text, registeredDelivery: receipts ? 1 : 0 }));
+  const one = encodeSubmitSm(0, submitSm({ shortMessage: text, registeredDelivery: receipts > 0 ? 1 : 0 }));
   const digitsAt = one.indexOf('447700900123', 0, 'latin1') + 6;
   let sent = 0;
   let answered = 0;
@@ -97,7 +97,7 @@ export async function load(
         answersEnd = 0;
       }
       if (submits !== null) socket.write(submits);
-      if (answered === messages && delivered === (receipts ? messages : 0)) resolve();
+      if (answered === messages && delivered === messages * receipts) resolve();
     });
     socket.write(next(Math.min(window, messages)));
   });
