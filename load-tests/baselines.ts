@@ -1,21 +1,33 @@
-/** What the machine allows in the same minute: the npm package `smpp` on both ends, and the ledger alone. */
+/** What the machine allows in the same minute: the wire alone, the npm package `smpp` on both ends, the ledger alone. */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Session, startEmbedded } from '../src/platform/index.ts';
 
-const program = fileURLToPath(new URL('./smpp-package.ts', import.meta.url));
-
 /** submit_sm with receipts a second, client and server in a process each, with the package's own sessions. */
-export async function smppPackageBaseline(messages: number): Promise<number> {
-  const child = fork(program, ['client', String(messages)], {
+export function smppPackageBaseline(messages: number): Promise<number> {
+  return perSecondOf('./smpp-package.ts', messages);
+}
+
+/** The same flow with nothing but framing on both ends. */
+export function rawWireBaseline(messages: number): Promise<number> {
+  return perSecondOf('./raw-wire.ts', messages);
+}
+
+/** Runs a program that says over IPC how many messages a second it saw. */
+async function perSecondOf(program: string, messages: number): Promise<number> {
+  const child = fork(fileURLToPath(new URL(program, import.meta.url)), ['client', String(messages)], {
     execArgv: [],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   return await new Promise<number>((resolve, reject) => {
     const timer = setTimeout(() => {
       child.kill('SIGKILL');
-      reject(new Error('the smpp package did not finish within 60 s'));
+      reject(new Error(`${program} did not finish within 60 s`));
     }, 60_000);
+    child.once('exit', () => {
+      clearTimeout(timer);
+      reject(new Error(`${program} ended before it was done`));
+    });
     child.once('message', (perSecond) => {
       clearTimeout(timer);
       child.kill();

@@ -1,9 +1,14 @@
 /** `npm run load -- <scenario> [--json]`: one scenario, bounded, correct or it says so; one JSON object on the last line. */
 import { mkdir, writeFile } from 'node:fs/promises';
-import { throughput } from './throughput.ts';
 
-const scenarios: Record<string, (options: Record<string, string>) => Promise<{ scenario: string; correct: boolean }>> =
-  { throughput };
+type Scenario = (options: Record<string, string>) => Promise<{ scenario: string; correct: boolean }>;
+
+/** Loaded when chosen: the memory that a scenario reports is its own. */
+const scenarios: Record<string, () => Promise<Scenario>> = {
+  throughput: async () => (await import('./throughput.ts')).throughput,
+  window: async () => (await import('./window.ts')).windowUse,
+  wire: async () => (await import('./wire.ts')).wire,
+};
 
 const [name = '', ...rest] = process.argv.slice(2);
 const scenario = scenarios[name];
@@ -18,7 +23,8 @@ for (const [index, word] of rest.entries()) {
   if (word.startsWith('--'))
     options[word.slice(2)] = rest[index + 1]?.startsWith('--') === false ? (rest[index + 1] ?? '') : '';
 }
-const figures = await scenario(options);
+const run = await scenario();
+const figures = await run(options);
 const folder = new URL('./results/', import.meta.url);
 await mkdir(folder, { recursive: true });
 await writeFile(new URL(`${name}.json`, folder), `${JSON.stringify(figures, null, 2)}\n`);

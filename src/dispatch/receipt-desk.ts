@@ -111,7 +111,7 @@ export class ReceiptDesk {
     const { final, duplicate } = applyReceipt(track, segment, receipt.state);
     if (track.final !== null && track.finals.size >= track.segments)
       this.#o.index.drop(this.#o.bind, receipt.messageId);
-    this.#o.journal.add(track.delivery, {
+    this.#o.journal.add(track.shard, {
       receipt: {
         day: track.day,
         delivery: track.delivery,

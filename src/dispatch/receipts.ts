@@ -17,6 +17,8 @@ export interface Track {
   counted: boolean;
   /** A secret body to destroy at the final state, else null. */
   secretBody: number | null;
+  /** The journal's key under which its submissions go: in the same shard no receipt is durable before its submission. */
+  shard: number;
   finals: Map<number, FinalCode>;
   final: FinalCode | null;
 }
@@ -120,6 +122,7 @@ export async function findSubmissions(
         alert: row.alert,
         counted: row.counted,
         secretBody: row.secret && !row.counted ? row.body : null,
+        shard: row.delivery,
         finals: new Map(),
         final: row.final,
       };

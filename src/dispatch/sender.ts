@@ -527,6 +527,7 @@ export class Sender {
         alert: item.alert,
         counted: item.counted,
         secretBody: item.secret && !item.counted ? item.body : null,
+        shard: item.chunk.id,
         finals: new Map(),
         final: null,
       };

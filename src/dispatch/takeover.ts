@@ -61,6 +61,8 @@ interface Doubt {
   /** Segments of this attempt that were answered. */
   answered: number[] | null;
   segments: number | null;
+  /** It has its final state already: how its submission ended is still to be written down. */
+  final: boolean;
 }
 
 export interface TakeoverResult {
@@ -101,25 +103,29 @@ async function settleChunk(options: TakeoverOptions, chunk: LeftChunk): Promise<
       [chunk.id, holder.bind, holder.fence, holder.process],
     );
     if (mine === undefined) return { value: 0, parts };
-    const doubts = await tx.query<Doubt>(
+    const claimed = await tx.query<Doubt>(
       `SELECT d.id AS delivery, d.alert, d.expires_at, c.at AS sent_at, c.bind,
-              (a.recipients <> 1 OR cardinality(a.lists) > 0) AS counted, s.answered, s.segments
+              (a.recipients <> 1 OR cardinality(a.lists) > 0) AS counted, s.answered, s.segments,
+              f.state IS NOT NULL AS final
        FROM claim c
        CROSS JOIN LATERAL unnest(c.deliveries) AS u(id)
        JOIN delivery d ON d.day = c.day AND d.id = u.id
        JOIN alert a ON a.day = d.day AND a.id = d.alert
-       LEFT JOIN LATERAL (SELECT array_agg(segment) AS answered, max(segments) AS segments FROM submission s
+       LEFT JOIN LATERAL (SELECT array_agg(segment) AS answered, max(segments) AS segments,
+                                 bool_or(outcome = 2) AS refused FROM submission s
                           WHERE s.day = c.day AND s.delivery = u.id AND s.attempt = c.attempt) s ON true
+       LEFT JOIN final_state f ON f.day = c.day AND f.delivery = u.id
        WHERE c.day = $1::date AND c.chunk = $2
+         -- Refused for good: its other segments were not sent any more.
+         AND NOT (f.state IS NOT NULL AND s.refused IS TRUE)
          AND (s.segments IS NULL OR cardinality(s.answered) < s.segments)
-         AND NOT EXISTS (SELECT 1 FROM final_state f WHERE f.day = c.day AND f.delivery = u.id)
          AND NOT EXISTS (SELECT 1 FROM release r WHERE r.day = c.day AND r.delivery = u.id AND r.attempt = c.attempt
                            AND r.reason <> 'throttled')
        ORDER BY d.id`,
       [chunk.day, chunk.id],
     );
     const unanswered: SubmissionRow[] = [];
-    for (const doubt of doubts) {
+    for (const doubt of claimed) {
       for (const segment of openSegments(doubt)) {
         unanswered.push({
           day: chunk.day,
@@ -140,6 +146,7 @@ async function settleChunk(options: TakeoverOptions, chunk: LeftChunk): Promise<
     if (unanswered.length > 0) {
       parts.push(...(await insertFacts(tx, submission, unanswered, entry, { onConflict: 'ignore' })).parts);
     }
+    const doubts = claimed.filter(({ final }) => !final);
     const resend = policy.inDoubt === 'resend' && !chunk.possible_duplicate;
     if (doubts.length > 0 && !resend) {
       const finals: FinalStateRow[] = doubts.map((doubt) => ({
