@@ -102,10 +102,9 @@ export class SmscAccount {
       refusedTemporary: 0,
       malformed: 0,
       rateMax: 0,
+      originated: 0,
       heldAnswers: 0,
       heldAnswersUs: 0,
-      originated: 0,
-      answers: { sent: 0, totalUs: 0 },
       receipts,
       operations: zeroOperationStats(),
       fired,
@@ -122,7 +121,6 @@ export class SmscAccount {
       ...this.stats,
       receivedByPriority: [...this.stats.receivedByPriority],
       rateMax: this.#admission.rateMax,
-      answers: { ...this.stats.answers },
       receipts: { ...this.stats.receipts },
       operations: { ...this.stats.operations },
       fired: { ...this.stats.fired },
@@ -205,14 +203,8 @@ export class SmscAccount {
   /** Sends an answer to a message through the faults that are on. @returns false when it will never leave */
   answer(session: AccountSession, answer: Buffer, nowUs: number): boolean {
     if (!this.#answersPlainly) return this.#answers.write(session, answer, nowUs);
-    session.writeAnswer(answer);
+    session.write(answer);
     return true;
-  }
-
-  /** So many answers were handed to the socket, altogether so long after their messages had come. */
-  answersLeft(count: number, totalUs: number): void {
-    this.stats.answers.sent += count;
-    this.stats.answers.totalUs += totalUs;
   }
 
   refuseMalformed(session: AccountSession, command: number, status: number, sequence: number): void {

@@ -128,8 +128,8 @@ export class AnswerFaults {
       this.#place = (this.#place + 1) % reorder;
       this.#fired.reorder += 1;
     }
-    if (dueUs > nowUs || reorder > 1) session.writeAnswerLater(answer, dueUs, nowUs);
-    else session.writeAnswer(answer);
+    if (dueUs > nowUs || reorder > 1) session.writeLater(answer, dueUs);
+    else session.write(answer);
   }
 
   /** Whether one of a fault's next n is due now. */

@@ -7,10 +7,8 @@ export interface AccountSession extends ReceiptSession {
   readonly receives: boolean;
   /** Queues a PDU for the next write. */
   write(pdu: Buffer): void;
-  /** The same for an answer to what came with the read that is being worked on. */
-  writeAnswer(pdu: Buffer): void;
-  /** Queues an answer that leaves at `dueUs`, to a message that came at `arrivedUs`. */
-  writeAnswerLater(pdu: Buffer, dueUs: number, arrivedUs: number): void;
+  /** Queues the answer to what is being read; it leaves at `dueUs`. */
+  writeLater(pdu: Buffer, dueUs: number): void;
   /** Ends the connection as a failing network does. */
   cut(): void;
   /** Ends the connection in order, after what is queued. */

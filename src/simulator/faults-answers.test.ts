@@ -18,14 +18,11 @@ describe('time', () => {
     expect(Gateway.statuses(await gateway.answersOf(contexts))).toEqual(Array(9).fill(Status.ok));
     expect(performance.now() - before).toBeGreaterThanOrEqual(79);
     expect(gateway.fired('slow')).toBe(9);
-    const { sent, totalUs } = gateway.simulator.stats().accounts[0]!.answers;
-    expect(sent).toBe(9);
-    expect(totalUs).toBeGreaterThanOrEqual(9 * 80_000);
+    const { heldAnswers, heldAnswersUs } = gateway.simulator.stats().accounts[0]!;
+    expect(heldAnswers).toBe(9);
+    expect(heldAnswersUs).toBeGreaterThanOrEqual(9 * 80_000);
     gateway.faults({ slowMs: 0 });
     expect(await gateway.isHealthy()).toBe(true);
-    const { answers } = gateway.simulator.stats().accounts[0]!;
-    expect(answers.sent).toBe(10);
-    expect(answers.totalUs - totalUs).toBeLessThan(80_000);
   });
 
   test('slow with jitter: answers overtake one another, and each still goes to its message', async () => {

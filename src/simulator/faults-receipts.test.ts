@@ -154,7 +154,9 @@ describe('the form', () => {
     });
     const answers = await gateway.submit(2);
     expect(Gateway.statuses(answers)).toEqual([Status.ok, Status.ok]);
-    await gateway.simulator.waitFor('bank', 'now.unanswered', { atMost: 0 }, 2_000);
+    await gateway.until(() => gateway.receipts.length === 2, 'both receipts have come');
+    expect(gateway.receipts.map(({ messageId }) => messageId)).toEqual(Gateway.ids(answers));
+    await gateway.simulator.waitFor('bank', 'receipts.answered', { atLeast: 2 }, 2_000);
     expect(gateway.fired('receiptsOnDataSm')).toBe(2);
     expect(gateway.closed).toEqual([]);
     gateway.faults({ receiptsOnDataSm: false });

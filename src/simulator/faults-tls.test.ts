@@ -9,6 +9,7 @@ import { NoCertificate } from './listener.ts';
 import type { SimulatorInput } from './options.ts';
 import { type Simulator, startSimulator } from './simulator.ts';
 import { submitSm, TestingEsme } from './testing-esme.ts';
+import { Gateway } from './testing-gateway.ts';
 
 type TlsInput = NonNullable<SimulatorInput['tls']>;
 
@@ -125,3 +126,19 @@ test('a key and certificate from files are used as they are', async () => {
   expect(() => simulator.setCertificate('expired')).toThrow(NoCertificate);
   expect(await isHealthy(simulator, { ca: own.cert, servername: 'smsc.example' })).toBe(true);
 });
+
+test.each(bad)(
+  '%s: the gateway does not bind, says why, and binds when the certificate is good again',
+  async (certificate, code) => {
+    await using gateway = await Gateway.start({
+      simulator: { tls: { certificate } },
+      bind: (simulator) => ({ tls: { ca: simulator.authority!, serverName: 'localhost' } }),
+    });
+    await gateway.until(() => gateway.dialFailures.length > 0, 'the dial failed');
+    expect(gateway.dialFailures[0]).toMatchObject({ code: 'tls-failed', message: expect.stringContaining(code) });
+    expect(gateway.bind.up).toBe(false);
+    expect(gateway.simulator.stats().badCertificates).toBeGreaterThanOrEqual(1);
+    gateway.simulator.setCertificate('good');
+    expect(await gateway.isHealthy()).toBe(true);
+  },
+);

@@ -21,7 +21,8 @@ export interface Message {
   error: string;
   /** On the monotonic clock. */
   readonly finalUs: number;
-  readonly finalMs: number;
+  /** The same by the wall; when it was cancelled, if it was. */
+  finalMs: number;
 }
 
 /** What a cancel_sm or replace_sm names: one message by its id, or with an empty id all of a source, destination, service. */

@@ -204,6 +204,7 @@ export class Operations {
     const pending = this.#pending(selector, arrival);
     for (const message of pending) {
       message.stat = 'DELETED';
+      message.finalMs = arrival.nowMs;
       this.#account.stats.operations.cancelled += 1;
     }
     this.#answer(arrival, command, pending.length > 0 ? Status.ok : operationStatus.cancelFailed);

@@ -87,9 +87,6 @@ export class SmscSession implements AccountSession {
   #out: Buffer[] = [];
   #flushing = false;
   readonly #later = new DueQueue<{ dueUs: number; arrivedUs: number; pdu: Buffer }>();
-  /** Answers in `#out`, and the sum of the times at which their messages came, since the connection opened. */
-  #answers = 0;
-  #answersArrivedUs = 0;
   #heardUs: number;
   #enquiredUs = 0;
 
@@ -176,13 +173,9 @@ export class SmscSession implements AccountSession {
     setImmediate(() => this.flush());
   }
 
-  writeAnswer(pdu: Buffer): void {
-    this.#queueAnswer(pdu, this.#nowUs);
-  }
-
-  /** Writes an answer at `dueUs`, after those that are due at the same time. */
-  writeAnswerLater(pdu: Buffer, dueUs: number, arrivedUs: number): void {
-    this.#later.push({ dueUs, arrivedUs, pdu });
+  /** Writes the answer to what is being read at `dueUs`, after those that are due at the same time. */
+  writeLater(pdu: Buffer, dueUs: number): void {
+    this.#later.push({ arrivedUs: this.#nowUs, dueUs, pdu });
     if (this.#later.length >= laterMax) this.#socket.pause();
   }
 
@@ -192,23 +185,30 @@ export class SmscSession implements AccountSession {
     if (out.length === 0 || !this.#socket.writable) return;
     this.#out = [];
     this.#socket.write(out.length === 1 ? out[0]! : Buffer.concat(out));
-    if (this.#answers > 0) {
-      const openUs = this.#host.clock.monotonicUs() - this.#openedUs;
-      this.account?.answersLeft(this.#answers, this.#answers * openUs - this.#answersArrivedUs);
-      this.#answers = 0;
-      this.#answersArrivedUs = 0;
-    }
     if (this.#socket.writableLength > 4 * backlogBytes) this.#socket.pause();
   }
 
-  /** Sends the answers whose time has come. */
+  /** Sends the answers whose time has come, ahead of whatever else this turn brings. */
   tick(nowUs: number): void {
+    let count = 0;
+    let arrivedUs = 0;
     for (let head = this.#later.peek(); head !== undefined && head.dueUs <= nowUs; head = this.#later.peek()) {
       this.#later.shift();
       if (this.account?.faults.silent === 'all') continue;
-      this.#queueAnswer(head.pdu, head.arrivedUs);
+      count += 1;
+      arrivedUs += head.arrivedUs;
+      this.write(head.pdu);
     }
+    if (count > 0) this.#written(count, arrivedUs);
     this.resume();
+  }
+
+  #written(count: number, arrivedUs: number): void {
+    this.flush();
+    const stats = this.account?.stats;
+    if (stats === undefined) return;
+    stats.heldAnswers += count;
+    stats.heldAnswersUs += count * this.#host.clock.monotonicUs() - arrivedUs;
   }
 
   /** Once a second or so: binds that don't come, links that went quiet. */
@@ -279,12 +279,6 @@ export class SmscSession implements AccountSession {
     setTimeout(() => this.#socket.destroy(), lingerMs).unref();
     this.account?.detach(this, this.#host.clock.monotonicUs());
     this.#host.ended(this, reason);
-  }
-
-  #queueAnswer(pdu: Buffer, arrivedUs: number): void {
-    this.#answers += 1;
-    this.#answersArrivedUs += arrivedUs - this.#openedUs;
-    this.write(pdu);
   }
 
   #onData(chunk: Buffer): void {

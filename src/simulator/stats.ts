@@ -23,7 +23,9 @@ export interface AccountStats {
   malformed: number;
   /** Highest number of submit_sm in any one second. */
   rateMax: number;
-  answers: AnswerStats;
+  /** Answers that were held up and have been written, and the microseconds from arrival to writing, summed. */
+  heldAnswers: number;
+  heldAnswersUs: number;
   /** Messages from handsets that were put in line for the ESME. */
   originated: number;
   receipts: ReceiptStats;
@@ -39,13 +41,6 @@ export interface AccountStats {
     /** deliver_sm sent and not answered. */
     unanswered: number;
   };
-}
-
-/** Answers to messages as they left: `totalUs / sent` is the mean time that this SMSC took. */
-export interface AnswerStats {
-  sent: number;
-  /** From the read that brought the message to the write that took the answer, microseconds, over all of them. */
-  totalUs: number;
 }
 
 export interface ReceiptStats {
@@ -102,7 +97,6 @@ type NumberKeys<T> = { [K in keyof T]: T[K] extends number ? K : never }[keyof T
 /** A number in `AccountStats`, as a path. */
 export type CounterName =
   | NumberKeys<AccountStats>
-  | `answers.${keyof AnswerStats & string}`
   | `receipts.${keyof ReceiptStats & string}`
   | `operations.${keyof OperationStats & string}`
   | `fired.${FiredName}`
