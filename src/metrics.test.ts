@@ -141,7 +141,9 @@ test('has only labels that the policies and the code bound, and a line of help f
   expect(text).not.toMatch(/555\d{4}|7700900|Flood|card ending/);
   const ours = text.split('\n').filter((line) => /^tocsin_(?!nodejs_|process_)/.test(line));
   const labels = new Set(ours.flatMap((line) => [...line.matchAll(/[{,](\w+)="/g)].map(([, name]) => name)));
-  expect([...labels].sort()).toEqual(['bind', 'lane', 'le', 'outcome', 'pool', 'problem', 'route', 'state']);
+  expect([...labels].sort()).toEqual([
+    ...['bind', 'class', 'form', 'kind', 'lane', 'le', 'outcome', 'pool', 'problem', 'route', 'state', 'status'],
+  ]);
   for (const line of ours) {
     const name = line.replace(/(_bucket|_sum|_count)?[{ ].*/, '');
     expect(text, name).toMatch(new RegExp(`^# HELP ${name} \\S.*[^.]$`, 'm'));

@@ -1,6 +1,6 @@
 /** What the sessions with carriers know and dispatch does not, for Prometheus: read when it asks, counted nowhere else. */
 import type { Metrics, Sample } from '../platform/index.ts';
-import { type CarrierBindStats, statusName } from '../smpp/index.ts';
+import { type CarrierBindStats, STATUS_MAX, statusName } from '../smpp/index.ts';
 import type { MeteredWire } from './carrier-wire.ts';
 
 const STATES: readonly CarrierBindStats['state'][] = ['connecting', 'degraded', 'up', 'draining', 'closed'];
@@ -26,7 +26,10 @@ export function meterCarriers(
       const refused = [...refusals.values()].reduce((sum, count) => sum + count, 0);
       return [
         [{ status: statusName(0) }, answered - refused],
-        ...Array.from(refusals, ([status, count]): Sample => [{ status: statusName(status) }, count]),
+        ...Array.from(
+          refusals,
+          ([status, count]): Sample => [{ status: status > STATUS_MAX ? 'reserved' : statusName(status) }, count],
+        ),
       ];
     }),
   );

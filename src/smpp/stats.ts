@@ -1,4 +1,5 @@
 /** What a connection counts, and how long its requests take. Read by metrics and by people; nothing decides by it. */
+import { STATUS_MAX } from './status.ts';
 
 /** `link.ts` says what they mean. */
 export type LinkState = 'opening' | 'bound' | 'draining' | 'closed';
@@ -21,11 +22,12 @@ export class LinkCounters {
   malformed = 0;
   /** Received requests that this side does not serve. */
   unserved = 0;
-  /** Answers other than ESME_ROK, by command_status. */
+  /** Answers other than ESME_ROK, by command_status; numbers beyond the protocol's share one entry, above STATUS_MAX. */
   readonly refusals = new Map<number, number>();
 
   refused(status: number): void {
-    this.refusals.set(status, (this.refusals.get(status) ?? 0) + 1);
+    const entry = Math.min(status, STATUS_MAX + 1);
+    this.refusals.set(entry, (this.refusals.get(entry) ?? 0) + 1);
   }
 
   add(other: LinkCounters): this {
