@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import smpp from 'smpp';
 import { describe, expect, it, test } from 'vitest';
 import { FieldError } from './errors.ts';
-import { SUBMIT_TLVS, submitTag, submitTlv, TLV_TYPES, tlvName } from './submit-tlvs.ts';
+import { TLVS } from './pdus/tlvs.ts';
+import { SUBMIT_TLVS, submitTag, submitTlv, TLV_TYPES } from './submit-tlvs.ts';
 
 describe('a tag', () => {
   it('is a standard name, or a number of one, or one of the vendors', () => {
@@ -11,8 +12,6 @@ describe('a tag', () => {
     expect(submitTag(0x020a)).toBe(0x020a);
     expect(submitTag('5120')).toBe(0x1400);
     expect(submitTag(0x3fff)).toBe(0x3fff);
-    expect(tlvName(0x020a)).toBe('source_port');
-    expect(tlvName(0x1401)).toBe('tag 0x1401');
   });
 
   test.each([
@@ -36,10 +35,8 @@ describe('a tag', () => {
   it('has the number that the package gives its name', () => {
     // The package calls it dest_port.
     const named = (name: string) => smpp.tlvs[name === 'destination_port' ? 'dest_port' : name];
-    for (const { name, tag } of SUBMIT_TLVS) {
-      expect([name, named(name)?.id]).toEqual([name, tag]);
-    }
-    expect(new Set(SUBMIT_TLVS.map(({ tag }) => tag)).size).toBe(SUBMIT_TLVS.length);
+    for (const name of SUBMIT_TLVS) expect([name, named(name)?.id]).toEqual([name, submitTag(name)]);
+    expect(SUBMIT_TLVS).toHaveLength(38);
   });
 });
 
@@ -74,11 +71,21 @@ describe('a value', () => {
     [0x1402, 'string', 'x'.repeat(1025), 'tag 0x1402', /0 to 1024 octets/],
     [0x020a, 'int8', 5, 'source_port', /takes 2 octets, and not 1/],
     [0x0381, 'string', '123', 'callback_num', /4 to 19/],
+    [0x060d, 'cstring', 'n'.repeat(65), 'source_network_id', /7 to 65 octets, and not 66/],
   ] as const)('of tag %i as %s, %j, is refused at %s', (tag, type, value, field, rule) => {
     const refused = () => submitTlv(tag, type, value);
     expect(refused).toThrow(FieldError);
     expect(refused).toThrow(rule);
     expect(refused).toThrow(expect.objectContaining({ field }));
+  });
+
+  test.each(SUBMIT_TLVS)('of %s is as long as its row says', (name) => {
+    const { tag, kind } = TLVS[name];
+    const [fewest, most] = kind.octets;
+    for (const length of [fewest, most]) expect(submitTlv(tag, 'hex', '00'.repeat(length)).value).toHaveLength(length);
+    for (const length of [fewest - 1, most + 1].filter((each) => each >= 0)) {
+      expect(() => submitTlv(tag, 'hex', '00'.repeat(length))).toThrow(expect.objectContaining({ field: name }));
+    }
   });
 
   it('that does not fit ends in a FieldError that does not hold it, and nothing else', () => {
