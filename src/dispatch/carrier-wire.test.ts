@@ -10,13 +10,17 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { createMetrics } from '../platform/index.ts';
 import { loadPolicies } from '../policy/index.ts';
 import {
-  encodeCold,
+  type BindCommand,
+  commandOf,
   encodeDeliverSm,
   encodeHeader,
+  encodePdu,
   encodeSubmitSm,
   Framer,
   PROTOCOL,
+  pduOf,
   type SubmitSm,
+  tlv,
 } from '../smpp/index.ts';
 import type { DispatchLog, WireHandlers } from './bind-dispatcher.ts';
 import { meterCarriers } from './carrier-metrics.ts';
@@ -74,6 +78,9 @@ function peerOf(socket: Socket): Peer {
   return { socket, next: pdus.next };
 }
 
+/** Of a PDU in hex. */
+const sequenceOf = (pdu: string) => Number.parseInt(pdu.slice(24, 32), 16);
+
 async function smsc(answer: { status?: number; version?: number } = {}, tls?: object): Promise<Smsc> {
   const bound = queue<Peer & { bind: string }>();
   const sockets = new Set<Socket>();
@@ -81,14 +88,10 @@ async function smsc(answer: { status?: number; version?: number } = {}, tls?: ob
     sockets.add(socket);
     const peer = peerOf(socket);
     const bind = await peer.next();
-    const command = { 1: 'bind_receiver_resp', 2: 'bind_transmitter_resp', 9: 'bind_transceiver_resp' }[
-      Number.parseInt(bind.slice(8, 16), 16)
-    ];
-    const fields = {
-      system_id: 'S',
-      ...(answer.version === undefined ? {} : { sc_interface_version: answer.version }),
-    };
-    socket.write(encodeCold(command ?? '', Number.parseInt(bind.slice(24, 32), 16), fields, answer.status ?? 0));
+    const { status = 0, version } = answer;
+    const command = `${commandOf(Number.parseInt(bind.slice(8, 16), 16)) as BindCommand}_resp` as const;
+    const tlvs = version === undefined ? [] : [tlv('sc_interface_version', version)];
+    socket.write(encodePdu(pduOf(command, { status, sequence: sequenceOf(bind), systemId: 'S', tlvs })));
     bound.push({ ...peer, bind });
   };
   const server: Server = tls === undefined ? createServer(onSocket) : createTlsServer(tls, onSocket);
@@ -228,7 +231,7 @@ describe('where the carrier is', () => {
     const back = createServer((socket) => {
       socket.on('error', () => {});
       socket.once('data', (bind: Buffer) =>
-        socket.write(encodeCold('bind_transceiver_resp', bind.readUInt32BE(12), { system_id: 'S' })),
+        socket.write(encodePdu(pduOf('bind_transceiver_resp', { sequence: bind.readUInt32BE(12), systemId: 'S' }))),
       );
     });
     back.listen(first, '127.0.0.1');
@@ -258,10 +261,10 @@ describe('where the carrier is', () => {
     const socket = connect(listenPort, '127.0.0.1');
     opened.push(() => socket.destroy());
     const { next } = peerOf(socket);
-    socket.write(encodeCold('outbind', 1, { system_id: 'CARRIER', password: 'let-in' }));
+    socket.write(encodePdu(pduOf('outbind', { systemId: 'CARRIER', password: 'let-in' })));
     const bind = await next();
     expect(bind.slice(8, 16)).toBe('00000001');
-    socket.write(encodeCold('bind_receiver_resp', Number.parseInt(bind.slice(24, 32), 16), { system_id: 'C' }));
+    socket.write(encodePdu(pduOf('bind_receiver_resp', { sequence: sequenceOf(bind), systemId: 'C' })));
     socket.write(encodeDeliverSm(9, { ...message, esmClass: 4 }));
     expect(await received.next()).toBe(9);
   });

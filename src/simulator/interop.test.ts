@@ -2,7 +2,19 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { expect, test } from 'vitest';
-import { MessageState, type RequestOutcome, Session, type SessionOptions, Status } from '../smpp/index.ts';
+import {
+  type Destination,
+  type IncomingRequest,
+  MessageState,
+  type PduOf,
+  type RequestCommand,
+  type RequestOutcome,
+  readTlv,
+  Session,
+  type SessionOptions,
+  Status,
+  tlv,
+} from '../smpp/index.ts';
 import type { SimulatorInput } from './options.ts';
 import { type Simulator, startSimulator } from './simulator.ts';
 import { submitSm } from './testing-esme.ts';
@@ -10,8 +22,8 @@ import { submitSm } from './testing-esme.ts';
 interface Connected extends AsyncDisposable {
   simulator: Simulator;
   session: Session<number>;
-  /** Commands that came from the SMSC. */
-  requests: { command: string; fields: Readonly<Record<string, unknown>> }[];
+  /** What came from the SMSC. */
+  requests: IncomingRequest['pdu'][];
   submitted(): Promise<string>;
 }
 
@@ -22,7 +34,7 @@ async function connected(account: Partial<SimulatorInput['accounts'][number]> = 
   const handlers: SessionOptions<number>['handlers'] = {
     onAnswer: (_, answer) => answered(answer.kind === 'answered' ? (answer.messageId ?? '') : ''),
     onIncoming: (incoming) => incoming.respond(Status.ok),
-    onRequest: ({ pdu }) => requests.push({ command: pdu.command, fields: pdu.fields }),
+    onRequest: ({ pdu }) => requests.push(pdu),
     onClosed: () => {},
   };
   const session = await Session.connect<number>({
@@ -49,31 +61,30 @@ async function connected(account: Partial<SimulatorInput['accounts'][number]> = 
   };
 }
 
-function answerOf(outcome: RequestOutcome): { status: number; fields: Readonly<Record<string, unknown>> } {
+function answerOf<C extends RequestCommand>(outcome: RequestOutcome<C>): PduOf<`${C}_resp`> {
   if (outcome.kind !== 'answered') throw new Error(outcome.kind);
-  return { status: outcome.pdu.status, fields: outcome.pdu.fields };
+  if (outcome.pdu.command === 'generic_nack') throw new Error('generic_nack');
+  return outcome.pdu as PduOf<`${C}_resp`>;
 }
 
-const source = { source_addr_ton: 5, source_addr_npi: 0, source_addr: 'BANK' };
-const destination = { dest_addr_ton: 1, dest_addr_npi: 1, destination_addr: '447700900123' };
+const source = { sourceTon: 5, sourceNpi: 0, sourceAddr: 'BANK' };
+const destination = { destTon: 1, destNpi: 1, destAddr: '447700900123' };
 
 test('query_sm, replace_sm, cancel_sm', async () => {
   await using world = await connected({ receipts: { delayMs: 60_000 } });
   const { session, submitted } = world;
-  const message_id = await submitted();
-  expect(answerOf(await session.request('query_sm', { message_id, ...source }))).toMatchObject({
+  const messageId = await submitted();
+  expect(answerOf(await session.request('query_sm', { messageId, ...source }))).toMatchObject({
     status: Status.ok,
-    fields: { message_id, final_date: '', message_state: MessageState.enroute, error_code: 0 },
+    ...{ messageId, finalDate: '', messageState: MessageState.enroute, errorCode: 0 },
   });
-  const replacement = { message_id, ...source, short_message: Buffer.from('New') };
+  const replacement = { messageId, ...source, shortMessage: Buffer.from('New') };
   expect(answerOf(await session.request('replace_sm', replacement)).status).toBe(Status.ok);
-  expect(answerOf(await session.request('cancel_sm', { message_id, ...source, ...destination })).status).toBe(
-    Status.ok,
-  );
-  const { fields } = answerOf(await session.request('query_sm', { message_id, ...source }));
-  expect(fields).toMatchObject({
-    message_state: MessageState.deleted,
-    final_date: expect.stringMatching(/^\d{13}00\+$/),
+  expect(answerOf(await session.request('cancel_sm', { messageId, ...source, ...destination })).status).toBe(Status.ok);
+  const state = answerOf(await session.request('query_sm', { messageId, ...source }));
+  expect(state).toMatchObject({
+    messageState: MessageState.deleted,
+    finalDate: expect.stringMatching(/^\d{13}00\+$/),
   });
 });
 
@@ -81,43 +92,49 @@ test('data_sm and submit_multi', async () => {
   await using world = await connected();
   const { session, simulator } = world;
   const data = answerOf(
-    await session.request('data_sm', { ...source, ...destination, message_payload: Buffer.from('Hello') }),
+    await session.request('data_sm', {
+      ...{ ...source, ...destination },
+      tlvs: [tlv('message_payload', Buffer.from('Hello'))],
+    }),
   );
-  expect(data).toMatchObject({ status: Status.ok, fields: { message_id: expect.stringMatching(/^\w{14}$/) } });
-  const dest_address = [
+  expect(data).toMatchObject({ status: Status.ok, messageId: expect.stringMatching(/^\w{14}$/) });
+  const destinations: Destination[] = [
     { kind: 'address', ton: 1, npi: 1, addr: '447700900001' },
     { kind: 'distributionList', name: 'everyone' },
   ];
   const multi = answerOf(
-    await session.request('submit_multi', { ...source, dest_address, short_message: Buffer.from('Hi') }),
+    await session.request('submit_multi', { ...source, destinations, shortMessage: Buffer.from('Hi') }),
   );
-  expect(multi.fields).toMatchObject({ unsuccess_sme: [{ ton: 0, npi: 0, addr: '', status: 0x34 }] });
+  expect(multi.unsuccesses).toEqual([{ ton: 0, npi: 0, addr: '', status: 0x34 }]);
   expect(simulator.stats().accounts[0]).toMatchObject({ received: 2, accepted: 2, malformed: 0 });
 });
 
 test('broadcast_sm, query_broadcast_sm, cancel_broadcast_sm', async () => {
   await using world = await connected();
   const { session, simulator } = world;
-  const area = { format: 'circle', centre: { latitude: 51.5, longitude: -0.1 }, radius: 5_000 };
   const taken = answerOf(
     await session.request('broadcast_sm', {
       ...source,
-      broadcast_area_identifier: area,
-      broadcast_content_type: { network: 0, contentType: 2 },
-      broadcast_rep_num: 1,
-      broadcast_frequency_interval: { unit: 9, count: 1 },
+      tlvs: [
+        tlv('broadcast_area_identifier', {
+          format: 'circle',
+          centre: { latitude: 51.5, longitude: -0.1 },
+          radius: 5_000,
+        }),
+        tlv('broadcast_content_type', { network: 0, contentType: 2 }),
+        tlv('broadcast_rep_num', 1),
+        tlv('broadcast_frequency_interval', { unit: 9, count: 1 }),
+      ],
     }),
   );
-  const { message_id } = taken.fields;
-  expect(message_id).toMatch(/^\w{14}$/);
-  const asked = answerOf(await session.request('query_broadcast_sm', { message_id, ...source }));
-  expect(asked.fields).toMatchObject({
-    message_id,
-    message_state: MessageState.enroute,
-    broadcast_area_identifier: { format: 'circle' },
-    broadcast_area_success: 100,
-  });
-  expect(answerOf(await session.request('cancel_broadcast_sm', { message_id, ...source })).status).toBe(Status.ok);
+  const messageId = taken.messageId ?? '';
+  expect(messageId).toMatch(/^\w{14}$/);
+  const asked = answerOf(await session.request('query_broadcast_sm', { messageId, ...source }));
+  expect(asked.messageId).toBe(messageId);
+  expect(readTlv(asked, 'message_state')).toBe(MessageState.enroute);
+  expect(readTlv(asked, 'broadcast_area_identifier')).toMatchObject({ format: 'circle' });
+  expect(readTlv(asked, 'broadcast_area_success')).toBe(100);
+  expect(answerOf(await session.request('cancel_broadcast_sm', { messageId, ...source })).status).toBe(Status.ok);
   expect(simulator.stats().accounts[0]).toMatchObject({ malformed: 0, operations: { cancelled: 1 } });
 });
 
@@ -127,7 +144,7 @@ test('alert_notification', async () => {
   simulator.alertNotification('bank', '447700900123', '61000');
   await expect
     .poll(() => requests)
-    .toMatchObject([{ command: 'alert_notification', fields: { source_addr: '447700900123', esme_addr: '61000' } }]);
+    .toMatchObject([{ command: 'alert_notification', sourceAddr: '447700900123', esmeAddr: '61000' }]);
 });
 
 test('outbind: the SMSC dials, the session binds on that connection', async () => {

@@ -8,7 +8,6 @@ import {
   type CarrierBindStats,
   type DialFailure,
 } from './bind.ts';
-import { encodeCold } from './cold.ts';
 import { type BindError, FieldError } from './errors.ts';
 import type { Answer, CloseReason } from './exchange.ts';
 import {
@@ -23,6 +22,7 @@ import {
   startSmsc,
 } from './fixtures.ts';
 import { encodeDeliverSm, encodeSubmitSmResp } from './pdu.ts';
+import { encodePdu, pduOf } from './pdus/codec.ts';
 
 const opened: { close(): unknown }[] = [];
 afterEach(async () => {
@@ -408,7 +408,7 @@ describe('outbind', () => {
     const asked = await pdus.next();
     expect(asked.commandId).toBe(0x01);
     expect(asked.hex).toContain(Buffer.from('bank\0secret\0').toString('hex'));
-    socket.write(encodeCold('bind_receiver_resp', asked.sequence, { system_id: 'CARRIER' }));
+    socket.write(encodePdu(pduOf('bind_receiver_resp', { sequence: asked.sequence, systemId: 'CARRIER' })));
     socket.write(encodeDeliverSm(5, messageOf({ esmClass: 4 })));
     expect(await receipts.next()).toBe(5);
     expect(await pdus.next()).toMatchObject({ commandId: 0x80000005, status: 0, sequence: 5 });
@@ -422,8 +422,8 @@ describe('outbind', () => {
   });
 
   it.each([
-    ['the wrong name', encodeCold('outbind', 1, { ...{ system_id: 'OTHER' }, password: 'let-in' })],
-    ['the wrong password', encodeCold('outbind', 1, { system_id: 'CARRIER', password: 'let-on' })],
+    ['the wrong name', encodePdu(pduOf('outbind', { systemId: 'OTHER', password: 'let-in' }))],
+    ['the wrong password', encodePdu(pduOf('outbind', { systemId: 'CARRIER', password: 'let-on' }))],
     ['no outbind but another request', encodeDeliverSm(1, messageOf())],
     ['something that is no SMPP', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
     ['nothing', Buffer.alloc(0)],
@@ -453,7 +453,9 @@ describe('outbind', () => {
     const first = carrier(port, { mode: 'transmitter', outbind, limits: { responseTimeoutMs: 50 } });
     await first.ups.next();
     const { socket, pdus } = await callIn(listenPort, agreed);
-    socket.write(encodeCold('bind_receiver_resp', (await pdus.next()).sequence, { system_id: 'CARRIER' }));
+    socket.write(
+      encodePdu(pduOf('bind_receiver_resp', { sequence: (await pdus.next()).sequence, systemId: 'CARRIER' })),
+    );
     await until(() => first.bind.stats().sessions === 2);
     const second = await callIn(listenPort, agreed);
     await once(second.socket, 'close');
@@ -477,7 +479,7 @@ describe('outbind', () => {
   async function callIn(port: number, names: typeof agreed): Promise<RawPeer> {
     const socket = await dialIn(port);
     const pdus = pdusOf(socket);
-    socket.write(encodeCold('outbind', 1, { system_id: names.systemId, password: names.password }));
+    socket.write(encodePdu(pduOf('outbind', { systemId: names.systemId, password: names.password })));
     return { socket, pdus };
   }
 });
@@ -540,16 +542,18 @@ it('counts over the life of the account, sessions that are gone included, and sa
 it('requests and senders that wait go through a session that may send, or are told that there is none', async () => {
   const raw = await rawSmsc();
   const { bind, ups } = carrier(raw.port, { mode: 'pair', limits: { window: 1 } });
-  expect(await bind.request('query_sm', { message_id: 'x' })).toEqual({ kind: 'not-sent' });
+  expect(await bind.request('query_sm', { messageId: 'x' })).toEqual({ kind: 'not-sent' });
   expect(await bind.submitWhenRoom(messageOf(), 'a')).toBe(false);
   await ups.next();
   const peers = await raw.bound.take(2);
   const transmitter = peers.find((peer) => peer.bind.commandId === 2) as RawPeer;
-  const query = bind.request('query_sm', { message_id: 'x' });
+  const query = bind.request('query_sm', { messageId: 'x' });
   const waited = bind.submitWhenRoom(messageOf(), 'a');
   const asked = await transmitter.pdus.next();
-  transmitter.socket.write(encodeCold('query_sm_resp', asked.sequence, { message_id: 'x', message_state: 2 }));
-  expect(await query).toMatchObject({ kind: 'answered', pdu: { fields: { message_state: 2 } } });
+  transmitter.socket.write(
+    encodePdu(pduOf('query_sm_resp', { sequence: asked.sequence, messageId: 'x', messageState: 2 })),
+  );
+  expect(await query).toMatchObject({ kind: 'answered', pdu: { command: 'query_sm_resp', messageState: 2 } });
   expect(await waited).toBe(true);
   expect((await transmitter.pdus.next()).commandId).toBe(4);
 });

@@ -13,7 +13,7 @@
  * | `closed`     | all is over                                                   |
  */
 import { timingSafeEqual } from 'node:crypto';
-import { type BindMode, encodeBind } from './cold.ts';
+import { type BindMode, encodeBind } from './bind-request.ts';
 import { BACKOFF, type Backoff, Dialer, type DialFailure } from './dialer.ts';
 import type { BindError } from './errors.ts';
 import type { Answer, CloseReason, RequestOptions, RequestOutcome } from './exchange.ts';
@@ -22,6 +22,7 @@ import type { IncomingRequest } from './incoming.ts';
 import { LINK_LIMITS } from './limits.ts';
 import { OutbindListener } from './outbind.ts';
 import { encodeSubmitSm, type SubmitSm } from './pdu.ts';
+import type { PduFields, RequestCommand } from './requests.ts';
 import {
   bindRequest,
   type IncomingDeliver,
@@ -206,11 +207,11 @@ export class CarrierBind<C> {
   }
 
   /** A request of another kind, after those that wait already; see `Session.request`. */
-  async request(
-    command: string,
-    fields?: Readonly<Record<string, unknown>>,
+  async request<C extends RequestCommand>(
+    command: C,
+    fields?: PduFields<C>,
     options: RequestOptions = {},
-  ): Promise<RequestOutcome> {
+  ): Promise<RequestOutcome<C>> {
     // In an object: a bare promise would be awaited by the line.
     const sent = await this.whenRoom(options, (session) => ({ outcome: session.request(command, fields, options) }));
     return sent === null ? { kind: 'not-sent' } : await sent.outcome;

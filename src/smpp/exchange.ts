@@ -1,7 +1,8 @@
 /** What the owner of a link gives to it and hears from it. */
-import type { ColdPdu } from './cold.ts';
 import type { Incoming, IncomingRequest } from './incoming.ts';
 import type { Tlv } from './pdu.ts';
+import type { PduOf } from './pdus/table.ts';
+import type { RequestCommand } from './requests.ts';
 
 /** How a request ended. A request that was sent is answered exactly once. */
 export type Answer =
@@ -10,9 +11,9 @@ export type Answer =
   | { kind: 'unanswered'; reason: 'timeout' | 'closed' };
 
 /** How a request of another kind than the hot one ended. */
-export type RequestOutcome =
+export type RequestOutcome<C extends RequestCommand = RequestCommand> =
   /** Answered, be it with a generic_nack; `pdu.status` says with what. */
-  | { kind: 'answered'; pdu: ColdPdu }
+  | { kind: 'answered'; pdu: PduOf<`${C}_resp` | 'generic_nack'> }
   /** In doubt: the peer may or may not have taken it. */
   | { kind: 'unanswered'; reason: 'timeout' | 'closed' }
   /** No byte has left: there is no bind, its mode does not allow it, or it ended while the request waited for room. */

@@ -2,11 +2,11 @@
 import type { Socket } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
 import { CarrierBind } from './bind.ts';
-import { encodeCold } from './cold.ts';
 import type { Answer } from './exchange.ts';
 import { listen, messageOf } from './fixtures.ts';
 import { Framer } from './framing.ts';
 import { decodeSubmitSm, encodeDeliverSm, encodeHeader, encodeSubmitSmResp } from './pdu.ts';
+import { encodePdu, pduOf } from './pdus/codec.ts';
 
 const opened: { close(): unknown }[] = [];
 afterEach(async () => {
@@ -71,7 +71,9 @@ it.each([1, 2, 3])(
       const waiting: Asked[] = [];
       let left = Math.floor(chance() * 20);
       const framer = new Framer((buffer, offset, length, commandId, _status, sequence) => {
-        if (commandId === 0x09) socket.write(encodeCold('bind_transceiver_resp', sequence, { system_id: 'CHAOS' }));
+        if (commandId === 0x09) {
+          socket.write(encodePdu(pduOf('bind_transceiver_resp', { sequence, systemId: 'CHAOS' })));
+        }
         if (commandId === 0x15) socket.write(encodeHeader(0x80000015, 0, sequence));
         if (commandId === 0x06) socket.write(encodeHeader(0x80000006, 0, sequence));
         if (commandId !== 0x04) return;

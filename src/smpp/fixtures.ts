@@ -1,9 +1,12 @@
 /** What the tests of this room share: messages, a real SMSC on loopback, and events that can be awaited. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
-import { encodeCold } from './cold.ts';
+import type { BindCommand } from './bind-request.ts';
 import { Framer } from './framing.ts';
 import type { SubmitSm } from './pdu.ts';
+import { encodePdu, pduOf } from './pdus/codec.ts';
+import { commandOf } from './pdus/table.ts';
+import type { PduFields } from './requests.ts';
 import { ServerSession, type ServerSessionHandlers, type ServerSessionOptions } from './server-session.ts';
 
 export function messageOf(fields: Partial<SubmitSm> = {}): SubmitSm {
@@ -148,13 +151,13 @@ export interface RawSmsc extends Listening {
 }
 
 /** An SMSC that takes each bind and then leaves the socket to the test. */
-export async function startRawSmsc(fields: Readonly<Record<string, unknown>> = {}, port = 0): Promise<RawSmsc> {
+export async function startRawSmsc(fields: PduFields<`${BindCommand}_resp`> = {}, port = 0): Promise<RawSmsc> {
   const bound: RawSmsc['bound'] = new Happenings();
   const listening = await listen(async (socket) => {
     const pdus = pdusOf(socket);
     const bind = await pdus.next();
-    const command = { 1: 'bind_receiver_resp', 2: 'bind_transmitter_resp' }[bind.commandId] ?? 'bind_transceiver_resp';
-    socket.write(encodeCold(command, bind.sequence, { system_id: 'RAW', ...fields }));
+    const command = `${commandOf(bind.commandId) as BindCommand}_resp` as const;
+    socket.write(encodePdu(pduOf(command, { sequence: bind.sequence, systemId: 'RAW', ...fields })));
     bound.push({ socket, pdus, bind });
   }, port);
   return { ...listening, bound };
@@ -163,12 +166,12 @@ export async function startRawSmsc(fields: Readonly<Record<string, unknown>> = {
 /** A plain socket that has bound to an SMSC of ours. */
 export async function connectRawEsme(
   port: number,
-  bind = 'bind_transceiver',
-  fields: Readonly<Record<string, unknown>> = {},
+  bind: BindCommand = 'bind_transceiver',
+  fields: PduFields<BindCommand> = {},
 ): Promise<RawPeer & { answer: RawPdu }> {
   const socket = connect({ port, host: '127.0.0.1' });
   socket.on('error', () => {});
   const pdus = pdusOf(socket);
-  socket.write(encodeCold(bind, 1, { system_id: 'raw', password: 'x', ...fields }));
+  socket.write(encodePdu(pduOf(bind, { systemId: 'raw', password: 'x', ...fields })));
   return { socket, pdus, answer: await pdus.next() };
 }

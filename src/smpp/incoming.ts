@@ -1,12 +1,15 @@
 /** Requests that came in and wait for our response. */
-import type { ColdPdu } from './cold.ts';
+import { pduOf } from './pdus/codec.ts';
+import type { Pdu, PduCommand, PduOf } from './pdus/table.ts';
+import type { IncomingCommand, PduFields, RequestCommand } from './requests.ts';
 
 /** The connection that a request came in on. */
 export interface Responder {
   readonly closed: boolean;
   respondTo(sequence: number, status: number, messageId: string | null): void;
   respondToData(sequence: number, status: number, messageId: string | null): void;
-  respondToRequest(request: ColdPdu, status: number, fields: Readonly<Record<string, unknown>>): void;
+  /** @throws FieldError when a field can't be carried. */
+  respondToRequest(response: Pdu): void;
 }
 
 /** A received request that waits for our response. Its Buffers are views: copy them to keep them. */
@@ -55,24 +58,39 @@ export class IncomingData<P> extends Incoming<P> {
 }
 
 /**
- * A request of any other kind. One that has no response by the standard, alert_notification, comes settled.
+ * A request of any other kind; `command` tells them apart. One that has no response by the standard, alert_notification,
+ * comes settled.
  */
-export class IncomingRequest extends Incoming<ColdPdu> {
+export type IncomingRequest = { [C in IncomingCommand]: IncomingRequestOf<C> }[IncomingCommand];
+
+export class IncomingRequestOf<C extends IncomingCommand> extends Incoming<PduOf<C>> {
+  readonly command: C;
+
+  constructor(link: Responder | null, pdu: PduOf<C>, receivedAt: number) {
+    super(link, pdu, pdu.sequence, receivedAt);
+    this.command = pdu.command as C;
+  }
+
   /**
-   * The response with a body: `fields` by the standard's names.
+   * The response with a body.
    * @returns false when it was settled before.
    * @throws FieldError when a field can't be carried; the request still waits then.
    */
-  respondWith(fields: Readonly<Record<string, unknown>>): boolean {
+  respondWith(fields: C extends RequestCommand ? PduFields<`${C}_resp`> : never): boolean {
     const link = this.link;
     if (link === null || link.closed) return false;
-    link.respondToRequest(this.pdu, 0, fields);
+    link.respondToRequest(this.response(0, fields));
     this.link = null;
     return true;
   }
 
   protected override answer(link: Responder, status: number): void {
-    link.respondToRequest(this.pdu, status, {});
+    link.respondToRequest(this.response(status, {}));
+  }
+
+  private response(status: number, fields: object): Pdu {
+    // Only asked of what has a link, and with it a response.
+    return pduOf<PduCommand>(`${this.command}_resp` as PduCommand, { ...fields, status, sequence: this.sequence });
   }
 }
 

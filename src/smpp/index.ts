@@ -6,7 +6,7 @@
  * (SMSC) → `dialer` (keeps sessions connected) → `bind` (all sessions of one carrier account).
  */
 export * from './bind.ts';
-export * from './cold.ts';
+export * from './bind-request.ts';
 export * from './commands.ts';
 export * from './congestion.ts';
 export type { TlsOptions } from './connect.ts';
@@ -25,13 +25,23 @@ export * from './pdu.ts';
 export * from './pdus/area.ts';
 export { decodePdu, encodePdu, pduOf } from './pdus/codec.ts';
 export type { Destination, Unsuccess } from './pdus/fields.ts';
-export { PDUS, type Pdu, type PduCommand, type PduHead, type PduOf, type UnknownPdu } from './pdus/table.ts';
+export {
+  type AnsweredCommand,
+  commandOf,
+  PDUS,
+  type Pdu,
+  type PduCommand,
+  type PduHead,
+  type PduOf,
+  type UnknownPdu,
+} from './pdus/table.ts';
 export { readTlv, readTlvsOf, TLVS, type TlvName, type TlvValue, tlv, tlvName } from './pdus/tlvs.ts';
 export { planText, TEXT_OPTIONS, type TextOptions, type TextPlan } from './plan.ts';
 export * from './priority.ts';
 export { PROTOCOL } from './protocol.ts';
 export * from './receipt.ts';
 export * from './receipt-id.ts';
+export type { IncomingCommand, NoticeCommand, PduFields, RequestCommand } from './requests.ts';
 export * from './segment.ts';
 export * from './server-session.ts';
 export * from './session.ts';

@@ -19,21 +19,30 @@
  * | a request that this side does not serve         | its own response, ESME_RINVCMDID                            |
  * | a request before the bind, or against its mode  | its own response, ESME_RINVBNDSTS                           |
  * | a request with a malformed body                 | its own response, with the status that the decoder names    |
- * | a response with an odd body                     | take the header for the answer                              |
+ * | a response with an odd body                     | take what can be read of it for the answer                  |
  * | a response to nothing we wait for               | count it                                                    |
  * | a generic_nack that names a request of ours     | take it for the answer, never for success                   |
  */
 import type { Socket } from 'node:net';
-import { AskedRequests, type Slot } from './asked.ts';
-import { type ColdPdu, commandName, decodeCold, encodeCold, responseIdOf } from './cold.ts';
+import { type AnswerTo, AskedRequests, type Question } from './asked.ts';
 import { Command, nextSequence, RESPONSE_BIT } from './commands.ts';
-import { FieldError, FrameError, PduError } from './errors.ts';
+import { FrameError, PduError } from './errors.ts';
 import type { Answer, CloseReason, LinkHandlers, RequestOptions, RequestOutcome } from './exchange.ts';
 import { Framer } from './framing.ts';
 import { GatheredWriter } from './gathered.ts';
-import { Arrivals, Incoming, IncomingData, IncomingRequest, type Responder } from './incoming.ts';
+import {
+  Arrivals,
+  Incoming,
+  IncomingData,
+  type IncomingRequest,
+  IncomingRequestOf,
+  type Responder,
+} from './incoming.ts';
 import type { LinkLimits } from './limits.ts';
-import { decodeSubmitSmResp, encodeHeader, readUint32 } from './pdu.ts';
+import { decodeSubmitSmResp, encodeHeader } from './pdu.ts';
+import { decodePdu, encodePdu, pduOf } from './pdus/codec.ts';
+import { commandOf, PDUS, type Pdu, type PduCommand, responseIdOf } from './pdus/table.ts';
+import { isHandedOn, type NoticeCommand, type PduFields, type RequestCommand } from './requests.ts';
 import { type InFlight, SendWindow } from './send-window.ts';
 import { LinkCounters, type LinkState, type LinkStats, RoundTrips } from './stats.ts';
 import { Status, statusName } from './status.ts';
@@ -50,14 +59,6 @@ const LINGER_MS = 1_000;
 const ORDERLY: ReadonlySet<CloseReason> = new Set(['closed', 'unbound', 'inactive', 'peer-unbound', 'bind-refused']);
 /** A generation of round-trip times. */
 const ROUND_TRIPS_TURN_MS = 60_000;
-/** Requests that the link makes itself. */
-const OWN_COMMANDS: ReadonlySet<number> = new Set([
-  Command.bindReceiver,
-  Command.bindTransmitter,
-  Command.bindTransceiver,
-  Command.unbind,
-  Command.enquireLink,
-]);
 
 export abstract class Link<C, P> implements Responder {
   readonly counters = new LinkCounters();
@@ -184,26 +185,21 @@ export abstract class Link<C, P> implements Responder {
   /**
    * Sends a request of any kind but the hot one (query_sm, cancel_sm, replace_sm, data_sm, submit_multi, broadcast_sm …)
    * through the window, after those that wait already, and resolves with its answer.
-   * @param command the standard's name.
-   * @throws FieldError (as a rejection), before any byte leaves, when a field can't be carried or the command is none
-   * that is asked this way.
+   * @example await session.request('query_sm', { messageId: 'a1', sourceAddr: 'BANK' })
+   * @throws FieldError (as a rejection), before any byte leaves, when a field can't be carried.
    */
-  async request(
-    command: string,
-    fields: Readonly<Record<string, unknown>> = {},
+  async request<C extends RequestCommand>(
+    command: C,
+    fields: PduFields<C> = {},
     options: RequestOptions = {},
-  ): Promise<RequestOutcome> {
-    const encoded = encodeCold(command, 0, fields);
-    const commandId = readUint32(encoded, 4);
-    const responseId = responseIdOf(commandId);
-    if (OWN_COMMANDS.has(commandId)) throw new FieldError('command', 'is one that the session sends itself');
-    if (responseId === null) throw new FieldError('command', 'has no response: it goes through notify');
-    if (responseId === this.hotResponseId) throw new FieldError('command', 'has a method of its own');
+  ): Promise<RequestOutcome<C>> {
+    const encoded = encodePdu(pduOf<PduCommand>(command, fields));
+    const response: `${C}_resp` = `${command}_resp`;
     const { emergency = false, timeoutMs = this.limits.responseTimeoutMs, signal } = options;
     const sent = await this.whenRoom(emergency, signal, () => {
       const slot = emergency ? 'emergency' : 'normal';
       // In an object: a bare promise would be awaited by the line.
-      return { answer: this.ask(encoded, { responseId, timeoutMs, slot }) };
+      return { answer: this.ask(encoded, { response, timeoutMs, slot }) };
     });
     if (sent === null) return { kind: 'not-sent' };
     const pdu = await sent.answer;
@@ -212,15 +208,11 @@ export abstract class Link<C, P> implements Responder {
   }
 
   /**
-   * Sends a request that has no response (alert_notification). @returns false when there is no bind.
-   * @throws FieldError when a field can't be carried or the command has a response.
+   * Sends a request that has no response. @returns false when there is no bind.
+   * @throws FieldError when a field can't be carried.
    */
-  notify(command: string, fields: Readonly<Record<string, unknown>> = {}): boolean {
-    const encoded = encodeCold(command, 0, fields);
-    const commandId = readUint32(encoded, 4);
-    if ((commandId & RESPONSE_BIT) !== 0 || responseIdOf(commandId) !== null) {
-      throw new FieldError('command', 'is not one without a response');
-    }
+  notify<C extends NoticeCommand>(command: C, fields: PduFields<C> = {}): boolean {
+    const encoded = encodePdu(pduOf<PduCommand>(command, fields));
     if (this.state !== 'bound') return false;
     this.counters.asked++;
     this.writer.putWithSequence(encoded, this.takeSequence());
@@ -258,7 +250,7 @@ export abstract class Link<C, P> implements Responder {
       if (this.isClosed()) return;
       const unbind = encodeHeader(Command.unbind, Status.ok, 0);
       await this.ask(unbind, {
-        responseId: Command.unbindResp,
+        response: 'unbind_resp',
         timeoutMs: Math.min(this.limits.responseTimeoutMs, UNBIND_TIMEOUT_MS),
         slot: 'none',
       });
@@ -289,7 +281,7 @@ export abstract class Link<C, P> implements Responder {
     return this.decodeHot(buffer, offset, length);
   }
   /** A request that is neither hot nor common to both sides; false = not served here. */
-  protected abstract onColdRequest(pdu: ColdPdu): boolean;
+  protected abstract onColdRequest(pdu: Pdu): boolean;
   /** The link has just closed; the handlers were not told yet. */
   protected onEnd(_reason: CloseReason, _detail: string | null): void {}
 
@@ -319,11 +311,11 @@ export abstract class Link<C, P> implements Responder {
    * Sends a request that is no hot one. `onAnswer` gets the answer while it is read, before the promise that does.
    * @returns the answer, be it a generic_nack; null when it did not come in time or the link closed.
    */
-  protected ask(
+  protected ask<R extends PduCommand>(
     encoded: Uint8Array,
-    question: { responseId: number; timeoutMs: number; slot: Slot },
-    onAnswer?: (answer: ColdPdu | null) => void,
-  ): Promise<ColdPdu | null> {
+    question: Question<R>,
+    onAnswer?: (answer: AnswerTo<R> | null) => void,
+  ): Promise<AnswerTo<R> | null> {
     const sequence = this.takeSequence();
     this.lastRequestAt = performance.now();
     this.counters.asked++;
@@ -384,13 +376,13 @@ export abstract class Link<C, P> implements Responder {
 
   respondToData(sequence: number, status: number, messageId: string | null): void {
     this.onResponded();
-    this.writer.put(encodeCold('data_sm_resp', sequence, { message_id: messageId ?? '' }, status));
+    this.writer.put(encodePdu(pduOf('data_sm_resp', { sequence, status, messageId })));
   }
 
-  respondToRequest(request: ColdPdu, status: number, fields: Readonly<Record<string, unknown>>): void {
-    const response = encodeCold(`${request.command}_resp`, request.sequence, fields, status);
+  respondToRequest(response: Pdu): void {
+    const encoded = encodePdu(response);
     this.onResponded();
-    this.writer.put(response);
+    this.writer.put(encoded);
   }
 
   private onResponded(): void {
@@ -402,10 +394,13 @@ export abstract class Link<C, P> implements Responder {
    * Answers a cold request with an error: by its own response, or generic_nack where the command is unknown.
    * alert_notification and outbind have no response: there is nothing to say.
    */
-  protected refuse(pdu: ColdPdu, status: number): void {
-    const responseId = responseIdOf(pdu.commandId);
+  protected refuse(pdu: Pdu, status: number): void {
+    if (pdu.command === 'unknown') {
+      this.putHeader(Command.genericNack, Status.invalidCommandId, pdu.sequence);
+      return;
+    }
+    const responseId = responseIdOf(PDUS[pdu.command].id);
     if (responseId !== null) this.putHeader(responseId, status, pdu.sequence);
-    else if (pdu.command === 'unknown') this.putHeader(Command.genericNack, Status.invalidCommandId, pdu.sequence);
   }
 
   protected putHeader(commandId: number, status: number, sequence: number): void {
@@ -459,7 +454,7 @@ export abstract class Link<C, P> implements Responder {
       this.putHeader(Command.unbindResp, Status.ok, sequence);
       this.end('peer-unbound');
     } else {
-      this.onCold(buffer, offset, length, commandId, status, sequence);
+      this.onCold(buffer, offset, length, commandId, sequence);
     }
   }
 
@@ -501,29 +496,19 @@ export abstract class Link<C, P> implements Responder {
     else this.writer.put(this.encodeHotResponse(sequence, status, null));
   }
 
-  private onCold(
-    buffer: Buffer,
-    offset: number,
-    length: number,
-    commandId: number,
-    status: number,
-    sequence: number,
-  ): void {
-    let pdu: ColdPdu;
+  private onCold(buffer: Buffer, offset: number, length: number, commandId: number, sequence: number): void {
+    let pdu: Pdu;
     try {
-      pdu = decodeCold(buffer, offset, length);
+      pdu = decodePdu(buffer, offset, length);
     } catch (error) {
       if (!(error instanceof PduError)) throw error;
+      // A request: answers are read leniently, and never end up here.
       this.malformed(error);
-      // An answer with an odd body is still an answer: its header says what there is to know.
-      if ((commandId & RESPONSE_BIT) === 0) {
-        this.putHeader(responseIdOf(commandId) ?? Command.genericNack, error.status, sequence);
-        return;
-      }
-      pdu = { command: commandName(commandId), commandId, status, sequence, fields: {} };
+      this.putHeader(responseIdOf(commandId) ?? Command.genericNack, error.status, sequence);
+      return;
     }
     if ((commandId & RESPONSE_BIT) !== 0) {
-      this.onColdResponse(pdu);
+      this.onColdResponse(pdu, commandId);
       return;
     }
     if (!this.onColdRequest(pdu) && !this.handOn(pdu)) {
@@ -533,15 +518,14 @@ export abstract class Link<C, P> implements Responder {
   }
 
   /** Hands a request of a known kind to the owner, when it takes any. */
-  private handOn(pdu: ColdPdu): boolean {
+  private handOn(pdu: Pdu): boolean {
     const { onRequest } = this.handlers;
     const open = this.state === 'bound' || this.state === 'draining';
-    if (onRequest === undefined || !open || pdu.command === 'unknown' || pdu.commandId === Command.outbind)
-      return false;
+    if (onRequest === undefined || !open || !isHandedOn(pdu)) return false;
     this.counters.received++;
     this.lastRequestAt = this.lastReceivedAt;
-    if (responseIdOf(pdu.commandId) === null) {
-      this.handlers.onRequest?.(new IncomingRequest(null, pdu, pdu.sequence, this.lastReceivedAt));
+    if (pdu.command === 'alert_notification') {
+      this.handlers.onRequest?.(new IncomingRequestOf(null, pdu, this.lastReceivedAt));
       return true;
     }
     if (this.unresponded >= this.limits.receiverWindow) {
@@ -549,14 +533,14 @@ export abstract class Link<C, P> implements Responder {
       this.refuse(pdu, this.limits.receiverBusyStatus);
       return true;
     }
-    const incoming = new IncomingRequest(this, pdu, pdu.sequence, this.lastReceivedAt);
+    const incoming = new IncomingRequestOf(this, pdu, this.lastReceivedAt) as IncomingRequest;
     this.arrived(incoming);
     this.handlers.onRequest?.(incoming);
     return true;
   }
 
-  private onColdResponse(pdu: ColdPdu): void {
-    const nack = pdu.commandId === Command.genericNack;
+  private onColdResponse(pdu: Pdu, commandId: number): void {
+    const nack = pdu.command === 'generic_nack';
     if (nack) this.lastError = `the peer answered generic_nack ${statusName(pdu.status)}`;
     if (this.asked.answer(pdu)) {
       this.lastAnswerAt = this.lastReceivedAt;
@@ -576,7 +560,7 @@ export abstract class Link<C, P> implements Responder {
       this.lastAnswerAt = this.lastReceivedAt;
       return;
     }
-    this.unexpected(pdu.commandId, pdu.sequence);
+    this.unexpected(commandId, pdu.sequence);
   }
 
   private settle(sequence: number, entry: InFlight<C>, answer: Answer): void {
@@ -596,7 +580,7 @@ export abstract class Link<C, P> implements Responder {
 
   private unexpected(commandId: number, sequence: number): void {
     this.counters.unexpected++;
-    this.lastError = `${commandName(commandId)} with sequence_number ${sequence} answers nothing that waits`;
+    this.lastError = `${commandOf(commandId) ?? 'unknown'} with sequence_number ${sequence} answers nothing that waits`;
   }
 
   private malformed(error: PduError): void {

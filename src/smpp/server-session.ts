@@ -3,12 +3,15 @@
  * window. `link.ts` says what happens on an open session.
  */
 import type { Socket } from 'node:net';
-import { type BindMode, type BindRequest, bindModeOf, bindRequestOf, type ColdPdu, encodeCold } from './cold.ts';
+import { type BindCommand, type BindMode, type BindRequest, bindRequestOf, isBind } from './bind-request.ts';
 import type { LinkHandlers } from './exchange.ts';
 import type { Incoming } from './incoming.ts';
 import { LINK_LIMITS, type LinkLimits } from './limits.ts';
 import { Link } from './link.ts';
 import { type DeliverSm, decodeSubmitSm, encodeDeliverSm, encodeSubmitSmResp, type SubmitSm } from './pdu.ts';
+import { encodePdu, pduOf } from './pdus/codec.ts';
+import type { Pdu, PduOf } from './pdus/table.ts';
+import { tlv } from './pdus/tlvs.ts';
 import { VERSION_3_4 } from './session.ts';
 import { Status } from './status.ts';
 
@@ -95,9 +98,8 @@ export class ServerSession<C> extends Link<C, SubmitSm> {
     return encodeSubmitSmResp(sequence, { status, messageId, tlvs: [] });
   }
 
-  protected onColdRequest(pdu: ColdPdu): boolean {
-    const mode = bindModeOf(pdu.commandId);
-    if (mode === null) {
+  protected onColdRequest(pdu: Pdu): boolean {
+    if (!isBind(pdu)) {
       if (this.state === 'bound' || this.state === 'draining') return false;
       this.refuse(pdu, Status.invalidBindStatus);
       return true;
@@ -106,7 +108,7 @@ export class ServerSession<C> extends Link<C, SubmitSm> {
       this.refuse(pdu, Status.alreadyBound);
       return true;
     }
-    this.esme = bindRequestOf(mode, pdu);
+    this.esme = bindRequestOf(pdu);
     const verdict = this.server.onBind(this.esme, this);
     if (typeof verdict === 'number') this.answerBind(pdu, verdict);
     else {
@@ -122,7 +124,7 @@ export class ServerSession<C> extends Link<C, SubmitSm> {
     clearTimeout(this.bindTimer);
   }
 
-  private answerBind(pdu: ColdPdu, status: number): void {
+  private answerBind(pdu: PduOf<BindCommand>, status: number): void {
     if (this.closed) return;
     clearTimeout(this.bindTimer);
     if (status !== Status.ok) {
@@ -131,9 +133,9 @@ export class ServerSession<C> extends Link<C, SubmitSm> {
       return;
     }
     this.omitsTlvs = this.esme !== null && this.esme.interfaceVersion < VERSION_3_4;
-    const version = this.omitsTlvs ? {} : { sc_interface_version: VERSION_3_4 };
-    const fields = { system_id: this.systemId, ...version };
-    this.writer.put(encodeCold(`${pdu.command}_resp`, pdu.sequence, fields));
+    const tlvs = this.omitsTlvs ? [] : [tlv('sc_interface_version', VERSION_3_4)];
+    const { sequence } = pdu;
+    this.writer.put(encodePdu(pduOf(`${pdu.command}_resp`, { sequence, systemId: this.systemId, tlvs })));
     this.setBound();
     this.server.onBound?.(this);
   }

@@ -6,7 +6,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import smpp from 'smpp';
 import { afterEach, describe, expect, it } from 'vitest';
-import { encodeCold } from './cold.ts';
 import { LAST_SEQUENCE, nextSequence } from './commands.ts';
 import type { BindError } from './errors.ts';
 import type { Answer, CloseReason } from './exchange.ts';
@@ -26,6 +25,7 @@ import {
 } from './fixtures.ts';
 import type { LinkLimits } from './limits.ts';
 import { encodeDeliverSm, encodeHeader, encodeSubmitSm, encodeSubmitSmResp } from './pdu.ts';
+import { encodePdu, pduOf } from './pdus/codec.ts';
 import type { IncomingSubmit } from './server-session.ts';
 import { type IncomingDeliver, Session, type SessionOptions } from './session.ts';
 
@@ -167,7 +167,7 @@ describe('binding', () => {
   it('hands on a deliver_sm that comes in the same read as the answer to the bind', async () => {
     const { port } = await listener(async (socket) => {
       const bind = await pdusOf(socket).next();
-      const answer = encodeCold('bind_transceiver_resp', bind.sequence, { system_id: 'RAW' });
+      const answer = encodePdu(pduOf('bind_transceiver_resp', { sequence: bind.sequence, systemId: 'RAW' }));
       socket.write(Buffer.concat([answer, encodeDeliverSm(7, messageOf())]));
     });
     const { delivers } = await esme(port);
@@ -470,14 +470,14 @@ describe('odd peers', () => {
     const { port, bound } = await rawSmsc();
     const { session } = await esme(port);
     const { socket, pdus } = await bound.next();
-    socket.write(encodeCold('replace_sm', 5, { message_id: 'x' }));
+    socket.write(encodePdu(pduOf('replace_sm', { sequence: 5, messageId: 'x' })));
     expect(await pdus.next()).toMatchObject({ commandId: 0x80000007, status: 0x03, sequence: 5 });
     socket.write(encodeHeader(0x00004711, 0, 6));
     expect(await pdus.next()).toMatchObject({ commandId: 0x80000000, status: 0x03, sequence: 6 });
     // Neither has a response, and an unknown response is none either: silence, until something that has one.
-    socket.write(encodeCold('alert_notification', 7));
+    socket.write(encodePdu(pduOf('alert_notification', { sequence: 7 })));
     socket.write(encodeHeader(0x80004711, 0, 8));
-    socket.write(encodeCold('query_sm', 9, { message_id: 'x' }));
+    socket.write(encodePdu(pduOf('query_sm', { sequence: 9, messageId: 'x' })));
     expect(await pdus.next()).toMatchObject({ commandId: 0x80000003, status: 0x03, sequence: 9 });
     expect(session.bound).toBe(true);
   });
@@ -681,11 +681,11 @@ describe('the SMSC side', () => {
     const pdus = pdusOf(socket);
     socket.write(encodeSubmitSm(1, messageOf()));
     expect(await pdus.next()).toMatchObject({ commandId: 0x80000004, status: 0x04, sequence: 1 });
-    socket.write(encodeCold('query_sm', 2, { message_id: 'x' }));
+    socket.write(encodePdu(pduOf('query_sm', { sequence: 2, messageId: 'x' })));
     expect(await pdus.next()).toMatchObject({ commandId: 0x80000003, status: 0x04 });
-    socket.write(encodeCold('bind_transceiver', 3, { system_id: 'a', password: 'b' }));
+    socket.write(encodePdu(pduOf('bind_transceiver', { sequence: 3, systemId: 'a', password: 'b' })));
     expect(await pdus.next()).toMatchObject({ commandId: 0x80000009, status: 0 });
-    socket.write(encodeCold('bind_transmitter', 4, { system_id: 'a', password: 'b' }));
+    socket.write(encodePdu(pduOf('bind_transmitter', { sequence: 4, systemId: 'a', password: 'b' })));
     expect(await pdus.next()).toMatchObject({ commandId: 0x80000002, status: 0x05 });
   });
 

@@ -4,8 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import { BIND_COMMANDS, type BindMode, type BindRequest, bindAnswerOf, type ColdPdu, encodeBind } from './cold.ts';
-import { Command, RESPONSE_BIT } from './commands.ts';
+import { type BindCommand, type BindMode, type BindRequest, bindAnswerOf, encodeBind } from './bind-request.ts';
 import { CLIENT_CERTIFICATE, type ConnectOptions, isTlsError, openSocket, tlsReason } from './connect.ts';
 import { decodeDataSm } from './data-sm.ts';
 import { BindError } from './errors.ts';
@@ -14,6 +13,7 @@ import type { Incoming } from './incoming.ts';
 import { LINK_LIMITS, type LinkLimits } from './limits.ts';
 import { Link } from './link.ts';
 import { type DeliverSm, decodeDeliverSm, encodeDeliverSmResp, encodeSubmitSm, type SubmitSm } from './pdu.ts';
+import type { Pdu, PduOf } from './pdus/table.ts';
 import { Status, statusName } from './status.ts';
 
 export type IncomingDeliver = Incoming<DeliverSm>;
@@ -163,9 +163,9 @@ export class Session<C> extends Link<C, DeliverSm> {
     return decodeDataSm(buffer, offset, length);
   }
 
-  protected onColdRequest(pdu: ColdPdu): boolean {
-    if (pdu.commandId !== Command.outbind || this.onOutbind === null) return false;
-    this.onOutbind(outbindOf(pdu));
+  protected onColdRequest(pdu: Pdu): boolean {
+    if (pdu.command !== 'outbind' || this.onOutbind === null) return false;
+    this.onOutbind({ systemId: pdu.systemId, password: pdu.password });
     return true;
   }
 
@@ -196,19 +196,19 @@ export class Session<C> extends Link<C, DeliverSm> {
 
   private async bind(options: BindOptions<C>): Promise<void> {
     const request = bindRequest(options);
-    const responseId = (BIND_COMMANDS[options.mode] | RESPONSE_BIT) >>> 0;
+    const response = `bind_${options.mode}_resp` as const;
     const timeoutMs = options.bindTimeoutMs ?? BIND_TIMEOUT_MS;
     const abort = () => this.end('closed');
     options.signal?.addEventListener('abort', abort, { once: true });
     try {
       // While the answer is read and not after the promise: a deliver_sm may follow in the same read.
-      const answer = await this.ask(encodeBind(0, request), { responseId, timeoutMs, slot: 'none' }, (pdu) => {
+      const answer = await this.ask(encodeBind(0, request), { response, timeoutMs, slot: 'none' }, (pdu) => {
         if (pdu === null) this.end('bind-timeout');
-        else if (pdu.commandId !== responseId || pdu.status !== Status.ok) this.end('bind-refused');
+        else if (pdu.command === 'generic_nack' || pdu.status !== Status.ok) this.end('bind-refused');
         else this.onBindAnswer(pdu, request, options.optionalParameters ?? 'by-version');
       });
       if (answer === null) throw this.bindError();
-      if (answer.commandId !== responseId || answer.status !== Status.ok) {
+      if (answer.command === 'generic_nack' || answer.status !== Status.ok) {
         const name = statusName(answer.status);
         throw new BindError('bind-refused', `the SMSC answered the bind with ${name}`, answer.status);
       }
@@ -220,8 +220,12 @@ export class Session<C> extends Link<C, DeliverSm> {
     }
   }
 
-  private onBindAnswer(pdu: ColdPdu, request: BindRequest, parameters: OptionalParameters): void {
-    const { systemId, interfaceVersion } = bindAnswerOf(pdu);
+  private onBindAnswer(
+    answer: PduOf<`${BindCommand}_resp`>,
+    request: BindRequest,
+    parameters: OptionalParameters,
+  ): void {
+    const { systemId, interfaceVersion } = bindAnswerOf(answer);
     this.peerSystemId = systemId;
     this.peerVersion = interfaceVersion;
     // By the standard an SMSC that says nothing knows no TLVs (§2.11); many that know them say nothing all the same.
@@ -241,11 +245,6 @@ export class Session<C> extends Link<C, DeliverSm> {
     const hint = this.overTls ? `; ${CLIENT_CERTIFICATE}` : '';
     return new BindError('closed', `the connection ended before the bind was answered: ${detail ?? reason}${hint}`);
   }
-}
-
-function outbindOf({ fields }: ColdPdu): Outbind {
-  const text = (value: unknown) => (typeof value === 'string' ? value : '');
-  return { systemId: text(fields.system_id), password: text(fields.password) };
 }
 
 /** What the options say in a bind PDU. */

@@ -8,11 +8,11 @@ import { join } from 'node:path';
 import { createServer, type TlsOptions as ServerTls, type TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CarrierBind, type DialFailure } from './bind.ts';
-import { encodeCold } from './cold.ts';
 import type { TlsOptions } from './connect.ts';
 import type { Answer } from './exchange.ts';
 import { Happenings, listen, messageOf, pdusOf } from './fixtures.ts';
 import { encodeSubmitSmResp } from './pdu.ts';
+import { encodePdu, pduOf } from './pdus/codec.ts';
 import { Session, type SessionOptions } from './session.ts';
 
 const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
@@ -89,7 +89,7 @@ async function tlsSmsc(name: string, options: ServerTls = {}): Promise<TlsSmsc> 
     sockets.push(socket);
     const pdus = pdusOf(socket);
     const bind = await pdus.next();
-    socket.write(encodeCold('bind_transceiver_resp', bind.sequence, { system_id: 'TLS' }));
+    socket.write(encodePdu(pduOf('bind_transceiver_resp', { sequence: bind.sequence, systemId: 'TLS' })));
     for (;;) {
       const { sequence } = await pdus.next();
       socket.write(encodeSubmitSmResp(sequence, { status: 0, messageId: `m${sequence}`, tlvs: [] }));

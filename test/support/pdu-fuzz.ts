@@ -5,7 +5,6 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import {
-  decodeCold,
   decodePdu,
   encodePdu,
   FieldError,
@@ -14,6 +13,7 @@ import {
   PDUS,
   type Pdu,
   PduError,
+  RESPONSE_BIT,
   readTlv,
   readTlvsOf,
   TLVS,
@@ -119,7 +119,9 @@ function judge(octets: Buffer, deep: boolean, result: FuzzResult): string | null
     if (!(error instanceof PduError)) return `threw ${String(error)}`;
     result.refused[error.code] = (result.refused[error.code] ?? 0) + 1;
     if (!(error.status > 0)) return 'no status to answer';
-    return deep ? judgeOthers(octets) : null;
+    // A session takes whatever it can of an answer.
+    if (octets.readUInt32BE(4) >= RESPONSE_BIT) return 'an answer was refused';
+    return deep ? judgeFramer(octets) : null;
   }
   if (pdu.command !== 'unknown') {
     try {
@@ -133,16 +135,10 @@ function judge(octets: Buffer, deep: boolean, result: FuzzResult): string | null
     }
   }
   if (!deep) return null;
-  return judgeOthers(octets) ?? judgeSurroundings(octets, pdu) ?? judgeWriting(pdu, result);
+  return judgeFramer(octets) ?? judgeSurroundings(octets, pdu) ?? judgeWriting(pdu, result);
 }
 
-/** The decoder by names and the framer. */
-function judgeOthers(octets: Buffer): string | null {
-  try {
-    decodeCold(octets, 0, octets.length);
-  } catch (error) {
-    if (!(error instanceof PduError)) return `decodeCold threw ${String(error)}`;
-  }
+function judgeFramer(octets: Buffer): string | null {
   try {
     const framer = new Framer((buffer, offset, length) => {
       if (offset + length > buffer.length) throw new Error('a PDU beyond its buffer');

@@ -110,18 +110,12 @@ export const anyOctet = octetField();
 
 // strings ----------------------------------------------------------------------------------------------------------
 
-/** What comes by name has not met the compiler. */
-function text(name: string, value: string): string {
-  if (typeof value !== 'string') throw new FieldError(name, 'is not a text');
-  return value;
-}
-
 /** A C-octet string of at most `longest` characters and its NUL. A longer one is read as it is. */
 export function cstring(longest: number): Kind<string> {
   return {
     absent: '',
     size: (value) => value.length + 1,
-    write: (out, at, name, value) => writeString(out, at, name, text(name, value), longest),
+    write: (out, at, name, value) => writeString(out, at, name, value, longest),
     read: (from, name) => from.cstring(name),
   };
 }
@@ -131,7 +125,7 @@ export function optionalCstring(longest: number): Kind<string | null> {
   return {
     absent: null,
     size: (value) => (value?.length ?? 0) + 1,
-    write: (out, at, name, value) => writeString(out, at, name, text(name, value ?? ''), longest),
+    write: (out, at, name, value) => writeString(out, at, name, value ?? '', longest),
     read: (from, name) => {
       const value = from.cstring(name);
       return value === '' ? null : value;
@@ -143,7 +137,7 @@ export function optionalCstring(longest: number): Kind<string | null> {
 export const time: Kind<string> = {
   absent: '',
   size: (value) => value.length + 1,
-  write: (out, at, name, value) => writeTime(out, at, name, text(name, value)),
+  write: (out, at, name, value) => writeTime(out, at, name, value),
   read: (from, name) => from.cstring(name),
 };
 

@@ -4,6 +4,7 @@
  *
  * A command whose command_id has bit 31 is an answer; NAME_resp answers NAME.
  */
+import { RESPONSE_BIT } from '../commands.ts';
 import type { Tlv } from '../octets.ts';
 import { MESSAGE_ID_MAX, PRIORITY_MAX } from '../pdu.ts';
 import {
@@ -200,6 +201,9 @@ export const PDUS = {
 /** The standard's name of a PDU. */
 export type PduCommand = keyof typeof PDUS;
 
+/** A command NAME that NAME_resp answers: not alert_notification and outbind, which nothing does. */
+export type AnsweredCommand = { [C in PduCommand]: `${C}_resp` extends PduCommand ? C : never }[PduCommand];
+
 type FieldsOf<F extends readonly Field<string, unknown>[]> = {
   [E in F[number] as E['name']]: E extends Field<string, infer V> ? V : never;
 };
@@ -240,6 +244,9 @@ export function commandOf(commandId: number): PduCommand | undefined {
   return COMMANDS_BY_ID.get(commandId);
 }
 
-export function isCommand(name: string): name is PduCommand {
-  return Object.hasOwn(PDUS, name);
+/** The command_id of a request's answer; null when it is unknown or, as alert_notification and outbind, has none. */
+export function responseIdOf(commandId: number): number | null {
+  const responseId = (commandId | RESPONSE_BIT) >>> 0;
+  if (commandId === responseId || commandId === 0) return null;
+  return commandOf(commandId) !== undefined && commandOf(responseId) !== undefined ? responseId : null;
 }
