@@ -189,6 +189,14 @@ test('a long text of which one segment is taken an attempt later is delivered wh
   expect(smsc.arrived).toHaveLength(3 * 3 + 3);
 });
 
+test('a long text of which the first segment is refused ends, though its others still wait for the throttle', async () => {
+  const smsc = await smscOf({ verdict: (frame) => (readSubmitSm(frame).shortMessage[6] === 1 ? ESME_RINVDSTADR : 0) });
+  const { planter } = await rig({ 'early-a': { smsc, lines: ['tps: 4'] } });
+  const ends = await endsOf(await plant(planter, 2, 'x'.repeat(400)));
+  expect(ends).toEqual({ states: { [FINAL.failed]: 2 }, causes: ['refused: ESME_RINVDSTADR'], attempts: 1 });
+  expect(smsc.arrived.length).toBeLessThan(6);
+}, 30_000);
+
 describe('a bind that is refused as a whole', () => {
   test('rests, and another bind of the route sends its messages, on their first attempt', async () => {
     const [bad, good] = [await smscOf({ verdict: () => ESME_RPROHIBITED }), await smscOf()];

@@ -235,6 +235,8 @@ export class Sender {
           counts.throttled++;
           this.#pause();
           this.#journal(item, { release: this.#releaseRow(item, segment, 'throttled', answer.status) });
+          // Another segment was refused for good, or the rest was withdrawn: none is sent any more.
+          if (item.worst === 4) break;
           item.toSend.unshift(segment);
           if (this.#over) break;
           if (item.toSend.length === 1 || !this.#ready[item.chunk.lane].includes(item)) this.#putBack(item);
@@ -258,6 +260,7 @@ export class Sender {
           this.#journalSubmission(sent, OUTCOME.refused, answer.status, null, now);
           // The rest of the text is of no use to anyone.
           item.toSend = [];
+          this.#takeOut(item);
           break;
         default:
           kind satisfies never;
@@ -459,7 +462,12 @@ export class Sender {
         else this.#settled(item, {});
         return;
       case 4:
-        this.#final(item, FINAL.failed, `refused: ${statusName(item.worstStatus ?? 0)}`);
+        // Without a status: it expired or was cancelled when some of its segments were on the wire.
+        this.#final(
+          item,
+          FINAL.failed,
+          item.worstStatus === null ? 'partly-sent' : `refused: ${statusName(item.worstStatus)}`,
+        );
         return;
       case 2: {
         const pace = this.#retryPace(policy, item.worstStatus ?? 0);
