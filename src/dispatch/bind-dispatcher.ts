@@ -72,6 +72,8 @@ export interface BindDispatcherOptions {
   takeoverWriter: ChainWriter;
   texts: TextSource;
   receipts: ReceiptIndex;
+  /** Alerts that were cancelled lately. */
+  cancelled: ReadonlySet<string>;
   laneName: (id: number) => LaneName;
   routeName: (id: number) => string;
   connect: (handlers: WireHandlers) => CarrierWire;
@@ -250,8 +252,14 @@ export class BindDispatcher {
     this.#fetchAll();
   }
 
-  cancel(alerts: ReadonlySet<string>): void {
-    this.#sender?.cancel(alerts);
+  /** Further alerts are among those that were cancelled. */
+  cancel(): void {
+    this.#sender?.cancel();
+  }
+
+  /** The alerts, with their days, of which deliveries wait here. */
+  alerts(): ReadonlyMap<string, string> {
+    return this.#sender?.alerts() ?? new Map();
   }
 
   /** Stops taking work, lets what is claimed go out, gives the rest back, unbinds. Bounded by `timeoutMs`. */
@@ -312,6 +320,7 @@ export class BindDispatcher {
       unanswered: this.#unanswered,
       nextId: () => this.#o.idStock.next(),
       mayOwn: () => this.#lease.fence() === fence,
+      cancelled: this.#o.cancelled,
       onTrouble: (error) => this.#trouble('claims', error),
       onRoom: (lane) => this.#fetchLane(lane),
       onTracked: (messageId) => this.#desk.landed(messageId),

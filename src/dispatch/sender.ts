@@ -73,6 +73,8 @@ export interface SenderOptions {
   nextId: () => number;
   /** May this process send on the bind at this instant? (lease) */
   mayOwn: () => boolean;
+  /** Alerts that were cancelled lately, wherever their deliveries stood: what is read or claimed since then is not sent. */
+  cancelled: ReadonlySet<string>;
   onTrouble: (error: unknown) => void;
   onRoom: (lane: LaneName) => void;
   /** The index now knows this message id: a receipt may be waiting for it. */
@@ -163,10 +165,26 @@ export class Sender {
     });
   }
 
-  /** Drops what is not yet claimed of cancelled alerts, and releases what is claimed but not sent. */
-  cancel(alerts: ReadonlySet<string>): void {
-    this.#withdraw((item) => alerts.has(item.alert), FINAL.cancelled, 'cancelled');
+  /**
+   * Drops what is not yet claimed of cancelled alerts, and releases what is claimed but not sent. What a claim in progress
+   * keeps from being dropped is withdrawn later: at the next tick, or when it would be sent.
+   */
+  cancel(): void {
+    const { cancelled } = this.#o;
+    if (cancelled.size === 0) return;
+    this.#withdraw((item) => cancelled.has(item.alert), FINAL.cancelled, 'cancelled');
     this.kick();
+  }
+
+  /** The alerts, with their days, of which deliveries are here that were not sent. */
+  alerts(): Map<string, string> {
+    const alerts = new Map<string, string>();
+    const items = LANES_BY_URGENCY.flatMap((lane) => [
+      ...this.#ready[lane],
+      ...this.#chunks[lane].flatMap(({ waiting }) => waiting),
+    ]);
+    for (const { alert, chunk } of items) alerts.set(alert, chunk.day);
+    return alerts;
   }
 
   /** No more claims; what is claimed still goes out. Resolves when nothing is claimed without a durable outcome. */
@@ -317,6 +335,11 @@ export class Sender {
       if (item.expiresAt - now < lanes[lane].minRemainingMs) {
         this.#dropHead(lane, item);
         this.#withdrawClaimed(item, FINAL.expired, 'expired');
+        continue;
+      }
+      if (this.#o.cancelled.has(item.alert)) {
+        this.#dropHead(lane, item);
+        this.#withdrawClaimed(item, FINAL.cancelled, 'cancelled');
         continue;
       }
       const slot = this.#throttle.take(monotonic);
@@ -716,6 +739,7 @@ export class Sender {
       FINAL.expired,
       'expired',
     );
+    this.cancel();
     this.kick();
   }
 
