@@ -95,6 +95,11 @@ interface Feed {
 }
 
 const POLL_MS = 500;
+/**
+ * How often the holder looks again for what former holders left: one that stood still in the middle of a fetch commits it
+ * when it wakes up, after it lost the bind.
+ */
+const TAKE_OVER_EACH_MS = 5_000;
 /** Deliveries in memory per lane: about one second of the bind's TPS, within these bounds. */
 const PREFETCH = { min: 1, max: 12_000 };
 /** Texts in memory: more than all lanes together may hold. */
@@ -135,6 +140,8 @@ export class BindDispatcher {
   /** Rests since a message was taken. */
   #rests = 0;
   #settingAside: Promise<void> | null = null;
+  #takingOver = false;
+  #lastTakeOver = Number.NEGATIVE_INFINITY;
   /** By status: when it was last logged, and how many came since. */
   readonly #refusals = new Map<number, { at: number; since: number }>();
   #stopping = false;
@@ -270,7 +277,10 @@ export class BindDispatcher {
     if (this.#settingAside !== null)
       await Promise.race([this.#settingAside, sleep(timeoutMs, undefined, { ref: false })]);
     await sender?.drain(timeoutMs);
-    if (sender !== null && sender !== undefined) await this.#giveBack(sender.stop());
+    if (sender !== null) {
+      const chunks = sender.stop();
+      if (this.#holder !== null) await this.#giveBack(chunks, this.#holder);
+    }
     await this.#wire.close();
   }
 
@@ -282,26 +292,11 @@ export class BindDispatcher {
 
   async #onWon(fence: number): Promise<void> {
     const holder = { process: this.#o.process, bind: this.#o.bind.id, fence };
-    const { log } = this.#o;
-    try {
-      const result = await takeOver({
-        pool: this.#o.pools.control,
-        writer: this.#o.takeoverWriter,
-        boss: this.#o.boss,
-        ids: this.#o.ids,
-        clock: this.#o.clock,
-        holder,
-        laneName: this.#o.laneName,
-        routeName: this.#o.routeName,
-        lanes: this.#o.lanes,
-      });
-      if (result.chunks > 0) log.warn({ bind: this.name, fence, ...result }, 'took over what a former holder left');
-    } catch (error) {
-      this.#trouble('takeover', error);
-      if (!this.#stopping && this.#lease.fence() === fence) setTimeout(() => void this.#onWon(fence), 250);
+    if (!(await this.#takeOver(holder))) {
+      if (!this.#stopping && this.#lease.holds(fence)) setTimeout(() => void this.#onWon(fence), 250);
       return;
     }
-    if (this.#stopping || this.#lease.fence() !== fence) return;
+    if (this.#stopping || !this.#lease.holds(fence)) return;
     this.#holder = holder;
     this.#desk.recover();
     this.#sender = new Sender({
@@ -330,6 +325,34 @@ export class BindDispatcher {
     this.wake(null);
   }
 
+  /** @returns false when the database did not let it come to its end. */
+  async #takeOver(holder: Holder): Promise<boolean> {
+    this.#takingOver = true;
+    try {
+      const result = await takeOver({
+        pool: this.#o.pools.control,
+        writer: this.#o.takeoverWriter,
+        boss: this.#o.boss,
+        ids: this.#o.ids,
+        clock: this.#o.clock,
+        holder,
+        laneName: this.#o.laneName,
+        routeName: this.#o.routeName,
+        lanes: this.#o.lanes,
+      });
+      const { fence } = holder;
+      if (result.chunks > 0)
+        this.#o.log.warn({ bind: this.name, fence, ...result }, 'took over what a former holder left');
+      return true;
+    } catch (error) {
+      this.#trouble('takeover', error);
+      return false;
+    } finally {
+      this.#takingOver = false;
+      this.#lastTakeOver = this.#o.clock.monotonic();
+    }
+  }
+
   #onLost(): void {
     this.#o.log.error({ bind: this.name }, 'lost the lease of the bind: nothing more is sent until it is won again');
     this.#sender?.lose();
@@ -352,6 +375,8 @@ export class BindDispatcher {
   #onPoll(): void {
     if (this.#downSince !== null && this.#o.clock.monotonic() - this.#downSince > HAND_BACK_AFTER_MS)
       this.#handBackIdle();
+    const due = this.#o.clock.monotonic() - this.#lastTakeOver > TAKE_OVER_EACH_MS;
+    if (due && !this.#takingOver && this.#holder !== null) void this.#takeOver(this.#holder);
     this.wake(null);
   }
 
@@ -394,23 +419,23 @@ export class BindDispatcher {
 
   #handBack(): void {
     const sender = this.#sender;
-    if (sender === null || this.#holder === null) return;
-    const { fence } = this.#holder;
+    const holder = this.#holder;
+    if (sender === null || holder === null) return;
+    const { fence } = holder;
     this.#sender = null;
     const chunks = sender.stop();
     // What is on the wire comes to its end first: only a chunk without any goes back.
     this.#settingAside = sender
       .drain(this.#o.carrier.responseTimeoutMs + 1_000)
-      .then(() => this.#giveBack(chunks))
+      .then(() => this.#giveBack(chunks, holder))
       .finally(() => {
         this.#settingAside = null;
-        if (this.#lease.fence() === fence) void this.#onWon(fence);
+        if (this.#lease.holds(fence)) void this.#onWon(fence);
       });
   }
 
-  async #giveBack(chunks: readonly HeldChunk[]): Promise<void> {
-    const holder = this.#holder;
-    if (holder === null || chunks.length === 0) return;
+  async #giveBack(chunks: readonly HeldChunk[], holder: Holder): Promise<void> {
+    if (chunks.length === 0) return;
     await this.#insist(
       'hand back',
       holder,
@@ -440,7 +465,7 @@ export class BindDispatcher {
   /** Tries again, ever slower, as long as the bind is held under this fence. */
   #insist(what: string, holder: Holder): Insist {
     return async (work) => {
-      for (let waitMs = 20; this.#lease.fence() === holder.fence; waitMs = Math.min(1_000, waitMs * 2)) {
+      for (let waitMs = 20; this.#lease.holds(holder.fence); waitMs = Math.min(1_000, waitMs * 2)) {
         try {
           return await work();
         } catch (error) {
@@ -520,10 +545,13 @@ export class BindDispatcher {
       holder,
     )(() => hydrate(this.#o.pools.dispatch, this.#o.texts, taken, this.#withTlvs));
     // The lease may have gone meanwhile: whoever has it takes the chunks over.
-    if (read === null || this.#lease.fence() !== holder.fence) return;
+    if (read === null || !this.#lease.holds(holder.fence)) return;
     if (this.#sender !== sender) {
       // The bind has stopped sending under the same lease: nobody else would give them back.
-      await this.#giveBack(taken.map(({ chunk }) => chunk));
+      await this.#giveBack(
+        taken.map(({ chunk }) => chunk),
+        holder,
+      );
       return;
     }
     for (const [body, text] of read.text) this.#keepText(body, text);

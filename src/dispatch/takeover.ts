@@ -77,9 +77,9 @@ export async function takeOver(options: TakeoverOptions): Promise<TakeoverResult
   const left = await pool.query<LeftChunk>(
     `SELECT id, day, alert, lane, route, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, priority,
             expires_max, claimed_to, job
-     FROM chunk WHERE NOT settled AND holder_bind = $1 AND (holder_fence < $2 OR holder_process <> $3)
+     FROM chunk WHERE NOT settled AND holder_bind = $1 AND holder_fence < $2
      ORDER BY priority DESC, id`,
-    [holder.bind, holder.fence, holder.process],
+    [holder.bind, holder.fence],
   );
   for (const chunk of left.sort((a, b) => a.lane - b.lane)) {
     result.inDoubt += await settleChunk(options, chunk);
@@ -98,9 +98,8 @@ async function settleChunk(options: TakeoverOptions, chunk: LeftChunk): Promise<
     const parts: Part[] = [];
     const now = clock.now();
     const [mine] = await tx.query<{ claimed_to: number }>(
-      `SELECT claimed_to FROM chunk WHERE id = $1 AND NOT settled AND holder_bind = $2
-         AND (holder_fence < $3 OR holder_process <> $4) FOR UPDATE`,
-      [chunk.id, holder.bind, holder.fence, holder.process],
+      `SELECT claimed_to FROM chunk WHERE id = $1 AND NOT settled AND holder_bind = $2 AND holder_fence < $3 FOR UPDATE`,
+      [chunk.id, holder.bind, holder.fence],
     );
     if (mine === undefined) return { value: 0, parts };
     const claimed = await tx.query<Doubt>(

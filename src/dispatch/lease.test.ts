@@ -1,0 +1,122 @@
+/** What becomes of work when the bind's lease is renewed late, or goes to another process, with a real database. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
+import { startPlainSmsc } from '../../test/support/plain-smsc.ts';
+import { DatabaseClock, openBoss, readDatabaseTime } from '../platform/index.ts';
+import { loadPolicies, Names, type Policies } from '../policy/index.ts';
+import { FINAL } from '../records/index.ts';
+import { PROTOCOL } from '../smpp/index.ts';
+import { connectCarrier } from './carrier-wire.ts';
+import { queueName } from './chunks.ts';
+import { Dispatch } from './dispatch.ts';
+import { takeChunks } from './hold.ts';
+import { LEASE_TTL_MS } from './lease.ts';
+import { type Boss, type Planted, Planter } from './testing.ts';
+
+const ends: (() => unknown)[] = [];
+let db: TestDatabase;
+let boss: Boss;
+
+beforeAll(async () => {
+  db = await testDatabase();
+  boss = await openBoss({ target: db.target, onError: () => {} });
+  return () => boss.stop({ graceful: false });
+});
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+async function rig(name: string): Promise<{ planter: Planter; dispatch: Dispatch; bind: number; process: number }> {
+  const smsc = await startPlainSmsc({ receipts: true });
+  ends.push(() => smsc.close());
+  const folder = mkdtempSync(join(tmpdir(), 'tocsin-lease-'));
+  ends.push(() => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(join(folder, 'lanes.yaml'), readFileSync('policies/lanes.yaml', 'utf8'));
+  writeFileSync(
+    join(folder, 'carriers.yaml'),
+    `carriers:
+  ${name}: { host: 127.0.0.1, port: ${smsc.port}, systemId: a, password: { env: PW }, tps: 500, defaultSender: Tocsin }
+`,
+  );
+  writeFileSync(join(folder, 'routing.yaml'), `routes: [{ name: ${name}, prefixes: ['+'], binds: [${name}] }]\n`);
+  const policies = loadPolicies(folder, { PW: 'secret' }, PROTOCOL);
+  const { control } = db.database.pools;
+  const clock = await DatabaseClock.open(() => readDatabaseTime(control));
+  const names = await Names.register(control, policies);
+  const [row] = await control.query<{ id: number }>(
+    `INSERT INTO process (host, pid, started_at) VALUES ('test', 1, $1) RETURNING id`,
+    [clock.now()],
+  );
+  const process = row?.id ?? 0;
+  const planter = await Planter.open({ database: db.database, boss, clock, names, process });
+  const log = { info: () => {}, warn: () => {}, error: () => {} };
+  const dispatch = await Dispatch.start({
+    ...{ database: db.database, boss, clock, policies, names, process, log, texts: planter.source },
+    connect: (bind, handlers) =>
+      connectCarrier(bind, policies.carriers[bind] as Policies['carriers'][string], handlers, log, Math.random),
+  });
+  ends.push(() => dispatch.stop(9_000));
+  await vi.waitFor(() => expect(dispatch.binds[0]).toMatchObject({ up: true, held: true }), { timeout: 10_000 });
+  return { planter, dispatch, bind: names.bindId(name), process };
+}
+
+async function delivered({ day, deliveries }: Planted): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      const rows = await db.database.pools.reader.query<{ n: number }>(
+        `SELECT count(*) AS n FROM final_state WHERE day = $1::date AND delivery = ANY($2::bigint[]) AND state = $3`,
+        [day, deliveries, FINAL.delivered],
+      );
+      expect(rows[0]?.n).toBe(deliveries.length);
+    },
+    { timeout: 15_000, interval: 50 },
+  );
+}
+
+test('work that is fetched while the renewal is late is sent when it has come', async () => {
+  const { planter, bind } = await rig('late');
+  const planted = await db.asSuperuser(async (session) => {
+    const left = async (): Promise<number> => {
+      const { rows } = await session.query<{ ms: number }>(
+        'SELECT floor(extract(epoch FROM until - clock_timestamp()) * 1000)::int AS ms FROM tocsin.bind_lease WHERE bind = $1',
+        [bind],
+      );
+      return Number(rows[0]?.ms);
+    };
+    // Just renewed.
+    await vi.waitFor(async () => expect(await left()).toBeGreaterThan(LEASE_TTL_MS - 60), {
+      timeout: 5_000,
+      interval: 5,
+    });
+    await session.exec('BEGIN');
+    await session.query('SELECT 1 FROM tocsin.bind_lease WHERE bind = $1 FOR UPDATE', [bind]);
+    await vi.waitFor(async () => expect(await left()).toBeLessThan(850), { timeout: 5_000, interval: 10 });
+    const work = await planter.plant({ lane: 'emergency', route: 'late', count: 5 });
+    await vi.waitFor(async () => expect(await left()).toBeLessThan(350), { timeout: 5_000, interval: 10 });
+    await session.exec('ROLLBACK');
+    return work;
+  });
+  await delivered(planted);
+}, 40_000);
+
+test('work that a former holder fetched after it had lost the bind is sent all the same', async () => {
+  const { planter, bind } = await rig('stale');
+  const former = { process: 0, bind, fence: 0 };
+  const wish = { queue: queueName('stale', 'bulk'), route: 'stale', lane: 'bulk', jobs: 10, room: 1_000 } as const;
+  let planted: Planted;
+  let taken = 0;
+  do {
+    const plant = planter.plant({ lane: 'bulk', route: 'stale', count: 5 });
+    const polling = (async () => {
+      for (let tries = 0; tries < 40 && taken === 0; tries++) {
+        taken = (await takeChunks(db.database.pools.fanout, boss, former, wish, (work) => work())).length;
+      }
+    })();
+    planted = await plant;
+    await polling;
+  } while (taken === 0);
+  await delivered(planted);
+}, 40_000);
