@@ -58,7 +58,7 @@ interface Doubt {
   expires_at: number;
   sent_at: number;
   bind: number;
-  /** Segments of this attempt that were answered. */
+  /** Segments that were answered in this attempt, or accepted before it. */
   answered: number[] | null;
   segments: number | null;
   /** It has its final state already: how its submission ended is still to be written down. */
@@ -110,9 +110,11 @@ async function settleChunk(options: TakeoverOptions, chunk: LeftChunk): Promise<
        CROSS JOIN LATERAL unnest(c.deliveries) AS u(id)
        JOIN delivery d ON d.day = c.day AND d.id = u.id
        JOIN alert a ON a.day = d.day AND a.id = d.alert
-       LEFT JOIN LATERAL (SELECT array_agg(segment) AS answered, max(segments) AS segments,
+       -- What was accepted in an earlier attempt is not sent in this one.
+       LEFT JOIN LATERAL (SELECT array_agg(DISTINCT segment) AS answered, max(segments) AS segments,
                                  bool_or(outcome = 2) AS refused FROM submission s
-                          WHERE s.day = c.day AND s.delivery = u.id AND s.attempt = c.attempt) s ON true
+                          WHERE s.day = c.day AND s.delivery = u.id
+                            AND (s.attempt = c.attempt OR s.attempt < c.attempt AND s.outcome = 1)) s ON true
        LEFT JOIN final_state f ON f.day = c.day AND f.delivery = u.id
        WHERE c.day = $1::date AND c.chunk = $2
          -- Refused for good: its other segments were not sent any more.
