@@ -62,7 +62,8 @@ export interface BindDispatcherOptions {
   routes: readonly { name: string; lanes: readonly LaneName[] }[];
   process: number;
   clock: Clock;
-  pools: { dispatch: Pool; control: Pool; reader: Pool };
+  /** Leases have a session of their own: what is renewed each second may not wait behind chores. */
+  pools: { dispatch: Pool; control: Pool; reader: Pool; lease: Pool };
   boss: PgBoss;
   ids: IdAllocator;
   idStock: IdStock;
@@ -190,7 +191,7 @@ export class BindDispatcher {
       onUp: () => this.#onUp(),
       onDown: (reason) => this.#onDown(reason),
     });
-    this.#lease = new BindLease(options.pools.control, options.clock, options.bind.id, options.process, {
+    this.#lease = new BindLease(options.pools.lease, options.clock, options.bind.id, options.process, {
       won: (fence) => void this.#onWon(fence),
       lost: () => this.#onLost(),
       trouble: (error) => this.#trouble('lease', error),

@@ -101,7 +101,7 @@ export class Dispatch {
           routes: serves.map((route) => ({ name: route.name, lanes: route.lanes ?? LANES })),
           process: options.process,
           clock,
-          pools: { dispatch: pools.dispatch, control: pools.control, reader: pools.reader },
+          pools: { dispatch: pools.dispatch, control: pools.control, reader: pools.reader, lease: pools.lease },
           boss,
           ids,
           idStock,

@@ -120,3 +120,16 @@ test('work that a former holder fetched after it had lost the bind is sent all t
   } while (taken === 0);
   await delivered(planted);
 }, 40_000);
+
+test('the lease is renewed though every session for chores is taken', async () => {
+  const { planter, bind } = await rig('busy');
+  const fence = async (): Promise<number | undefined> => {
+    const text = 'SELECT fence FROM bind_lease WHERE bind = $1';
+    return (await db.database.pools.reader.query<{ fence: number }>(text, [bind]))[0]?.fence;
+  };
+  const before = await fence();
+  const { control } = db.database.pools;
+  await Promise.all(Array.from({ length: 4 }, () => control.query('SELECT pg_sleep(3)')));
+  await delivered(await planter.plant({ lane: 'emergency', route: 'busy', count: 1 }));
+  expect(await fence()).toBe(before);
+}, 40_000);
