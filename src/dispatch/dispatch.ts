@@ -8,6 +8,7 @@ import { BindDispatcher, type CarrierWire, type DispatchLog, type WireHandlers }
 import { createDispatchQueues, DISPATCH_CHANNEL } from './chunks.ts';
 import { applyExtras, IdStock } from './extras.ts';
 import type { TextSource } from './hold.ts';
+import { takeOverOrphans } from './orphans.ts';
 import { ReceiptIndex } from './receipts.ts';
 import type { RefusedKind, Sent } from './sender.ts';
 import { Sweeper } from './sweeper.ts';
@@ -121,13 +122,18 @@ export class Dispatch {
         }),
       );
     }
-    const sweeper = new Sweeper({
+    const chores = {
       pool: pools.control,
       writer: await open('sweeper'),
       boss,
       clock,
       ...lookups,
       lanes: policies.lanes,
+    };
+    const bindIds = Object.keys(policies.carriers).map((name) => names.bindId(name));
+    const sweeper = new Sweeper({
+      ...chores,
+      orphans: () => takeOverOrphans({ ...chores, ids }, options.process, bindIds),
       quietBinds: Object.entries(policies.carriers)
         .filter(([, carrier]) => carrier.receiptsOn === 'failure')
         .map(([name]) => names.bindId(name)),

@@ -12,7 +12,7 @@ import { PROTOCOL } from '../smpp/index.ts';
 import { connectCarrier } from './carrier-wire.ts';
 import { queueName } from './chunks.ts';
 import { Dispatch } from './dispatch.ts';
-import { takeChunks } from './hold.ts';
+import { type Holder, takeChunks } from './hold.ts';
 import { LEASE_TTL_MS } from './lease.ts';
 import { type Boss, type Planted, Planter } from './testing.ts';
 
@@ -102,23 +102,23 @@ test('work that is fetched while the renewal is late is sent when it has come', 
   await delivered(planted);
 }, 40_000);
 
+/** Work that this holder fetched, quicker than the one that is there. */
+async function stolen(planter: Planter, route: string, by: Holder): Promise<Planted> {
+  const wish = { queue: queueName(route, 'bulk'), route, lane: 'bulk', jobs: 10, room: 1_000 } as const;
+  for (;;) {
+    let taken = 0;
+    const plant = planter.plant({ lane: 'bulk', route, count: 5 });
+    for (let tries = 0; tries < 40 && taken === 0; tries++) {
+      taken = (await takeChunks(db.database.pools.fanout, boss, by, wish, (work) => work())).length;
+    }
+    const planted = await plant;
+    if (taken > 0) return planted;
+  }
+}
+
 test('work that a former holder fetched after it had lost the bind is sent all the same', async () => {
   const { planter, bind } = await rig('stale');
-  const former = { process: 0, bind, fence: 0 };
-  const wish = { queue: queueName('stale', 'bulk'), route: 'stale', lane: 'bulk', jobs: 10, room: 1_000 } as const;
-  let planted: Planted;
-  let taken = 0;
-  do {
-    const plant = planter.plant({ lane: 'bulk', route: 'stale', count: 5 });
-    const polling = (async () => {
-      for (let tries = 0; tries < 40 && taken === 0; tries++) {
-        taken = (await takeChunks(db.database.pools.fanout, boss, former, wish, (work) => work())).length;
-      }
-    })();
-    planted = await plant;
-    await polling;
-  } while (taken === 0);
-  await delivered(planted);
+  await delivered(await stolen(planter, 'stale', { process: 0, bind, fence: 0 }));
 }, 40_000);
 
 test('the lease is renewed though every session for chores is taken', async () => {
@@ -132,4 +132,17 @@ test('the lease is renewed though every session for chores is taken', async () =
   await Promise.all(Array.from({ length: 4 }, () => control.query('SELECT pg_sleep(3)')));
   await delivered(await planter.plant({ lane: 'emergency', route: 'busy', count: 1 }));
   expect(await fence()).toBe(before);
+}, 40_000);
+
+test('work of a bind that policy no longer names goes to the others of its route', async () => {
+  const { planter } = await rig('heir');
+  const [retired] = await db.database.pools.control.query<{ id: number }>(
+    `INSERT INTO bind (name) VALUES ('retired') RETURNING id`,
+  );
+  const bind = retired?.id as number;
+  await db.database.pools.control.query(
+    `INSERT INTO bind_lease (bind, fence, process, until) VALUES ($1, 3, 0, clock_timestamp())`,
+    [bind],
+  );
+  await delivered(await stolen(planter, 'heir', { process: 0, bind, fence: 3 }));
 }, 40_000);

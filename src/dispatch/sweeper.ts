@@ -30,6 +30,8 @@ export interface SweeperOptions {
   lanes: Readonly<Record<LaneName, LanePolicy>>;
   /** Ids of binds whose carrier reports failures only: what they accepted and never reported is `submitted`. */
   quietBinds: readonly number[];
+  /** Takes over what binds hold that policy no longer names; called now and then. */
+  orphans: () => Promise<unknown>;
   onTrouble: (error: unknown) => void;
 }
 
@@ -99,6 +101,7 @@ export class Sweeper {
         `DELETE FROM chunk WHERE id IN (SELECT id FROM chunk WHERE settled AND created_at < $1 ORDER BY created_at LIMIT 5000)`,
         [this.#o.clock.now() - 7 * 86_400_000],
       );
+      await this.#o.orphans();
     }
   }
 
