@@ -201,7 +201,9 @@ export class Sweeper {
              FROM alert a JOIN delivery d ON d.day = a.day AND d.alert = a.id
              WHERE a.lane = $1 AND a.expires_at > $2 AND a.expires_at <= $3
                AND NOT EXISTS (SELECT 1 FROM final_state f WHERE f.day = d.day AND f.delivery = d.id)
-               AND NOT EXISTS (SELECT 1 FROM chunk c WHERE c.id = d.chunk AND NOT c.settled)
+               -- What still stands in its chunk ends there; what was sent does not, and the mark passes it but once.
+               AND (NOT EXISTS (SELECT 1 FROM chunk c WHERE c.id = d.chunk AND NOT c.settled)
+                 OR EXISTS (SELECT 1 FROM submission s WHERE s.day = d.day AND s.delivery = d.id))
              LIMIT $4`,
             [this.#o.laneId(lane), mark?.upto ?? 0, upto, DELIVERIES_PER_STEP, this.#o.quietBinds],
           );
