@@ -110,6 +110,8 @@ const JOBS_PER_FETCH = 200;
 const UNANSWERED_MAX = 50_000;
 /** One of many refusals of a kind is logged this often. */
 const REFUSALS_LOGGED_EVERY_MS = 60_000;
+/** What a sender gives back when it stops is in the database by then, unless that is in trouble. */
+const WRITTEN_WITHIN_MS = 1_000;
 /** A bind that is down this long gives its chunks back to the others of the route. */
 const HAND_BACK_AFTER_MS = 30_000;
 
@@ -141,6 +143,8 @@ export class BindDispatcher {
   /** Rests since a message was taken. */
   #rests = 0;
   #settingAside: Promise<void> | null = null;
+  /** The sender that is coming to its end meanwhile. */
+  #aside: Sender | null = null;
   #takingOver = false;
   #lastTakeOver = Number.NEGATIVE_INFINITY;
   /** By status: when it was last logged, and how many came since. */
@@ -277,10 +281,11 @@ export class BindDispatcher {
     const sender = this.#sender;
     if (this.#settingAside !== null)
       await Promise.race([this.#settingAside, sleep(timeoutMs, undefined, { ref: false })]);
-    await sender?.drain(timeoutMs);
     if (sender !== null) {
+      await sender.drain(timeoutMs);
       const chunks = sender.stop();
-      if (this.#holder !== null) await this.#giveBack(chunks, this.#holder);
+      // Else whoever takes the bind over finds them.
+      if (this.#holder !== null && (await sender.drain(WRITTEN_WITHIN_MS))) await this.#giveBack(chunks, this.#holder);
     }
     await this.#wire.close();
   }
@@ -357,6 +362,7 @@ export class BindDispatcher {
   #onLost(): void {
     this.#o.log.error({ bind: this.name }, 'lost the lease of the bind: nothing more is sent until it is won again');
     this.#sender?.lose();
+    this.#aside?.lose();
     this.#sender = null;
     this.#holder = null;
     this.#texts.clear();
@@ -425,14 +431,23 @@ export class BindDispatcher {
     const { fence } = holder;
     this.#sender = null;
     const chunks = sender.stop();
-    // What is on the wire comes to its end first: only a chunk without any goes back.
-    this.#settingAside = sender
-      .drain(this.#o.carrier.responseTimeoutMs + 1_000)
-      .then(() => this.#giveBack(chunks, holder))
+    this.#aside = sender;
+    this.#settingAside = this.#afterTheWire(sender, holder)
+      .then((ended) => (ended ? this.#giveBack(chunks, holder) : undefined))
       .finally(() => {
         this.#settingAside = null;
+        this.#aside = null;
         if (this.#lease.holds(fence)) void this.#onWon(fence);
       });
+  }
+
+  /**
+   * What is on the wire comes to its end, and into the database, before a chunk goes back. Answers are bounded in time;
+   * for the database it waits as long as the bind is held. @returns false when the bind was lost before.
+   */
+  async #afterTheWire(sender: Sender, { fence }: Holder): Promise<boolean> {
+    while (this.#lease.holds(fence)) if (await sender.drain(this.#o.carrier.responseTimeoutMs)) return true;
+    return false;
   }
 
   async #giveBack(chunks: readonly HeldChunk[], holder: Holder): Promise<void> {

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
-import { startPlainSmsc } from '../../test/support/plain-smsc.ts';
-import { DatabaseClock, openBoss, readDatabaseTime } from '../platform/index.ts';
+import { type PlainSmsc, startPlainSmsc } from '../../test/support/plain-smsc.ts';
+import { ChainWriter } from '../audit/index.ts';
+import { DatabaseClock, IdAllocator, openBoss, readDatabaseTime } from '../platform/index.ts';
 import { loadPolicies, Names, type Policies } from '../policy/index.ts';
 import { FINAL } from '../records/index.ts';
 import { PROTOCOL } from '../smpp/index.ts';
@@ -14,6 +15,7 @@ import { queueName } from './chunks.ts';
 import { Dispatch } from './dispatch.ts';
 import { type Holder, takeChunks } from './hold.ts';
 import { LEASE_TTL_MS } from './lease.ts';
+import { type TakeoverResult, takeOver } from './takeover.ts';
 import { type Boss, type Planted, Planter } from './testing.ts';
 
 const ends: (() => unknown)[] = [];
@@ -29,7 +31,15 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-async function rig(name: string): Promise<{ planter: Planter; dispatch: Dispatch; bind: number; process: number }> {
+interface Rig {
+  planter: Planter;
+  dispatch: Dispatch;
+  smsc: PlainSmsc;
+  bind: number;
+  takeOverAs: (process: number, fence: number) => Promise<TakeoverResult>;
+}
+
+async function rig(name: string): Promise<Rig> {
   const smsc = await startPlainSmsc({ receipts: true });
   ends.push(() => smsc.close());
   const folder = mkdtempSync(join(tmpdir(), 'tocsin-lease-'));
@@ -38,7 +48,7 @@ async function rig(name: string): Promise<{ planter: Planter; dispatch: Dispatch
   writeFileSync(
     join(folder, 'carriers.yaml'),
     `carriers:
-  ${name}: { host: 127.0.0.1, port: ${smsc.port}, systemId: a, password: { env: PW }, tps: 500, defaultSender: Tocsin }
+  ${name}: { host: 127.0.0.1, port: ${smsc.port}, systemId: a, password: { env: PW }, tps: 500, responseTimeout: PT4S, restFirst: PT0.1S, defaultSender: Tocsin }
 `,
   );
   writeFileSync(join(folder, 'routing.yaml'), `routes: [{ name: ${name}, prefixes: ['+'], binds: [${name}] }]\n`);
@@ -60,7 +70,18 @@ async function rig(name: string): Promise<{ planter: Planter; dispatch: Dispatch
   });
   ends.push(() => dispatch.stop(9_000));
   await vi.waitFor(() => expect(dispatch.binds[0]).toMatchObject({ up: true, held: true }), { timeout: 10_000 });
-  return { planter, dispatch, bind: names.bindId(name), process };
+  const bind = names.bindId(name);
+  const writer = await ChainWriter.open(control, clock, process, 'other');
+  return {
+    ...{ planter, dispatch, smsc, bind },
+    takeOverAs: (other, fence) =>
+      takeOver({
+        ...{ pool: control, writer, boss, ids: new IdAllocator(control), clock, lanes: policies.lanes },
+        holder: { process: other, bind, fence },
+        laneName: (id) => names.laneName(id),
+        routeName: (id) => names.routeName(id),
+      }),
+  };
 }
 
 async function delivered({ day, deliveries }: Planted): Promise<void> {
@@ -146,3 +167,39 @@ test('work of a bind that policy no longer names goes to the others of its route
   );
   await delivered(await stolen(planter, 'heir', { process: 0, bind, fence: 3 }));
 }, 40_000);
+
+test('what a bind that rests has on the wire when it is lost is sent again by its next holder alone', async () => {
+  const { planter, smsc, bind, takeOverAs, dispatch } = await rig('resting');
+  let tries = 0;
+  smsc.verdict = () => {
+    tries++;
+    return tries === 1 ? 'hold' : tries === 2 ? 0x101 : 0;
+  };
+  const planted = await planter.plant({ lane: 'emergency', route: 'resting', count: 2 });
+  await vi.waitFor(() => expect(dispatch.binds[0]?.resting).toBe(true), { timeout: 5_000, interval: 5 });
+  const [row] = await db.database.pools.control.query<{ fence: number }>(
+    `UPDATE bind_lease SET fence = fence + 1, process = 0, until = clock_timestamp() + interval '3 s'
+     WHERE bind = $1 RETURNING fence`,
+    [bind],
+  );
+  await vi.waitFor(() => expect(dispatch.binds[0]?.held).toBe(false), { timeout: 5_000, interval: 5 });
+  expect(await takeOverAs(0, row?.fence as number)).toMatchObject({ inDoubt: 1 });
+  await delivered(planted);
+  // Its answer is overdue by now, or will soon be: it comes to nothing.
+  await vi.waitFor(() => expect(dispatch.binds[0]?.unanswered).toBe(0), { timeout: 10_000, interval: 20 });
+  const [open] = await vi.waitFor(
+    async () => {
+      const rows = await db.database.pools.reader.query<{ n: number; chunks: number }>(
+        `SELECT count(*) FILTER (WHERE NOT settled) AS n, count(*) AS chunks FROM chunk
+         WHERE delivery_ids && $1::bigint[]`,
+        [planted.deliveries],
+      );
+      expect(rows[0]?.n).toBe(0);
+      return rows;
+    },
+    { timeout: 10_000, interval: 50 },
+  );
+  // The one that was refused, and the one in doubt.
+  expect(open?.chunks).toBe(2);
+  expect(smsc.arrived).toHaveLength(4);
+}, 60_000);

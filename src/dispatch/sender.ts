@@ -187,13 +187,17 @@ export class Sender {
     return alerts;
   }
 
-  /** No more claims; what is claimed still goes out. Resolves when nothing is claimed without a durable outcome. */
-  async drain(timeoutMs: number): Promise<void> {
+  /**
+   * No more claims; what is claimed still goes out. Resolves when nothing is claimed without a durable outcome, or after
+   * `timeoutMs` with false: then none of its chunks may be given back, since nobody would find what is claimed of them.
+   */
+  async drain(timeoutMs: number): Promise<boolean> {
     if (this.#state === 'running') this.#state = 'draining';
     const until = this.#o.clock.monotonic() + timeoutMs;
     while ((this.#undecided > 0 || this.#claiming) && this.#o.clock.monotonic() < until) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
+    return this.#undecided === 0 && !this.#claiming;
   }
 
   /** Stops for good and gives back the chunks that still have unclaimed positions. */
