@@ -62,7 +62,8 @@ export interface BindDispatcherOptions {
   routes: readonly { name: string; lanes: readonly LaneName[] }[];
   process: number;
   clock: Clock;
-  pools: { dispatch: Pool; control: Pool; reader: Pool };
+  /** Leases have a session of their own: what is renewed each second may not wait behind chores. */
+  pools: { dispatch: Pool; control: Pool; reader: Pool; lease: Pool };
   boss: PgBoss;
   ids: IdAllocator;
   idStock: IdStock;
@@ -72,6 +73,8 @@ export interface BindDispatcherOptions {
   takeoverWriter: ChainWriter;
   texts: TextSource;
   receipts: ReceiptIndex;
+  /** Alerts that were cancelled lately. */
+  cancelled: ReadonlySet<string>;
   laneName: (id: number) => LaneName;
   routeName: (id: number) => string;
   connect: (handlers: WireHandlers) => CarrierWire;
@@ -93,6 +96,11 @@ interface Feed {
 }
 
 const POLL_MS = 500;
+/**
+ * How often the holder looks again for what former holders left: one that stood still in the middle of a fetch commits it
+ * when it wakes up, after it lost the bind.
+ */
+const TAKE_OVER_EACH_MS = 5_000;
 /** Deliveries in memory per lane: about one second of the bind's TPS, within these bounds. */
 const PREFETCH = { min: 1, max: 12_000 };
 /** Texts in memory: more than all lanes together may hold. */
@@ -102,6 +110,8 @@ const JOBS_PER_FETCH = 200;
 const UNANSWERED_MAX = 50_000;
 /** One of many refusals of a kind is logged this often. */
 const REFUSALS_LOGGED_EVERY_MS = 60_000;
+/** What a sender gives back when it stops is in the database by then, unless that is in trouble. */
+const WRITTEN_WITHIN_MS = 1_000;
 /** A bind that is down this long gives its chunks back to the others of the route. */
 const HAND_BACK_AFTER_MS = 30_000;
 
@@ -133,6 +143,10 @@ export class BindDispatcher {
   /** Rests since a message was taken. */
   #rests = 0;
   #settingAside: Promise<void> | null = null;
+  /** The sender that is coming to its end meanwhile. */
+  #aside: Sender | null = null;
+  #takingOver = false;
+  #lastTakeOver = Number.NEGATIVE_INFINITY;
   /** By status: when it was last logged, and how many came since. */
   readonly #refusals = new Map<number, { at: number; since: number }>();
   #stopping = false;
@@ -181,7 +195,7 @@ export class BindDispatcher {
       onUp: () => this.#onUp(),
       onDown: (reason) => this.#onDown(reason),
     });
-    this.#lease = new BindLease(options.pools.control, options.clock, options.bind.id, options.process, {
+    this.#lease = new BindLease(options.pools.lease, options.clock, options.bind.id, options.process, {
       won: (fence) => void this.#onWon(fence),
       lost: () => this.#onLost(),
       trouble: (error) => this.#trouble('lease', error),
@@ -250,8 +264,14 @@ export class BindDispatcher {
     this.#fetchAll();
   }
 
-  cancel(alerts: ReadonlySet<string>): void {
-    this.#sender?.cancel(alerts);
+  /** Further alerts are among those that were cancelled. */
+  cancel(): void {
+    this.#sender?.cancel();
+  }
+
+  /** The alerts, with their days, of which deliveries wait here. */
+  alerts(): ReadonlyMap<string, string> {
+    return this.#sender?.alerts() ?? new Map();
   }
 
   /** Stops taking work, lets what is claimed go out, gives the rest back, unbinds. Bounded by `timeoutMs`. */
@@ -261,8 +281,12 @@ export class BindDispatcher {
     const sender = this.#sender;
     if (this.#settingAside !== null)
       await Promise.race([this.#settingAside, sleep(timeoutMs, undefined, { ref: false })]);
-    await sender?.drain(timeoutMs);
-    if (sender !== null && sender !== undefined) await this.#giveBack(sender.stop());
+    if (sender !== null) {
+      await sender.drain(timeoutMs);
+      const chunks = sender.stop();
+      // Else whoever takes the bind over finds them.
+      if (this.#holder !== null && (await sender.drain(WRITTEN_WITHIN_MS))) await this.#giveBack(chunks, this.#holder);
+    }
     await this.#wire.close();
   }
 
@@ -274,26 +298,11 @@ export class BindDispatcher {
 
   async #onWon(fence: number): Promise<void> {
     const holder = { process: this.#o.process, bind: this.#o.bind.id, fence };
-    const { log } = this.#o;
-    try {
-      const result = await takeOver({
-        pool: this.#o.pools.control,
-        writer: this.#o.takeoverWriter,
-        boss: this.#o.boss,
-        ids: this.#o.ids,
-        clock: this.#o.clock,
-        holder,
-        laneName: this.#o.laneName,
-        routeName: this.#o.routeName,
-        lanes: this.#o.lanes,
-      });
-      if (result.chunks > 0) log.warn({ bind: this.name, fence, ...result }, 'took over what a former holder left');
-    } catch (error) {
-      this.#trouble('takeover', error);
-      if (!this.#stopping && this.#lease.fence() === fence) setTimeout(() => void this.#onWon(fence), 250);
+    if (!(await this.#takeOver(holder))) {
+      if (!this.#stopping && this.#lease.holds(fence)) setTimeout(() => void this.#onWon(fence), 250);
       return;
     }
-    if (this.#stopping || this.#lease.fence() !== fence) return;
+    if (this.#stopping || !this.#lease.holds(fence)) return;
     this.#holder = holder;
     this.#desk.recover();
     this.#sender = new Sender({
@@ -312,6 +321,7 @@ export class BindDispatcher {
       unanswered: this.#unanswered,
       nextId: () => this.#o.idStock.next(),
       mayOwn: () => this.#lease.fence() === fence,
+      cancelled: this.#o.cancelled,
       onTrouble: (error) => this.#trouble('claims', error),
       onRoom: (lane) => this.#fetchLane(lane),
       onTracked: (messageId) => this.#desk.landed(messageId),
@@ -321,9 +331,38 @@ export class BindDispatcher {
     this.wake(null);
   }
 
+  /** @returns false when the database did not let it come to its end. */
+  async #takeOver(holder: Holder): Promise<boolean> {
+    this.#takingOver = true;
+    try {
+      const result = await takeOver({
+        pool: this.#o.pools.control,
+        writer: this.#o.takeoverWriter,
+        boss: this.#o.boss,
+        ids: this.#o.ids,
+        clock: this.#o.clock,
+        holder,
+        laneName: this.#o.laneName,
+        routeName: this.#o.routeName,
+        lanes: this.#o.lanes,
+      });
+      const { fence } = holder;
+      if (result.chunks > 0)
+        this.#o.log.warn({ bind: this.name, fence, ...result }, 'took over what a former holder left');
+      return true;
+    } catch (error) {
+      this.#trouble('takeover', error);
+      return false;
+    } finally {
+      this.#takingOver = false;
+      this.#lastTakeOver = this.#o.clock.monotonic();
+    }
+  }
+
   #onLost(): void {
     this.#o.log.error({ bind: this.name }, 'lost the lease of the bind: nothing more is sent until it is won again');
     this.#sender?.lose();
+    this.#aside?.lose();
     this.#sender = null;
     this.#holder = null;
     this.#texts.clear();
@@ -343,6 +382,8 @@ export class BindDispatcher {
   #onPoll(): void {
     if (this.#downSince !== null && this.#o.clock.monotonic() - this.#downSince > HAND_BACK_AFTER_MS)
       this.#handBackIdle();
+    const due = this.#o.clock.monotonic() - this.#lastTakeOver > TAKE_OVER_EACH_MS;
+    if (due && !this.#takingOver && this.#holder !== null) void this.#takeOver(this.#holder);
     this.wake(null);
   }
 
@@ -385,23 +426,32 @@ export class BindDispatcher {
 
   #handBack(): void {
     const sender = this.#sender;
-    if (sender === null || this.#holder === null) return;
-    const { fence } = this.#holder;
+    const holder = this.#holder;
+    if (sender === null || holder === null) return;
+    const { fence } = holder;
     this.#sender = null;
     const chunks = sender.stop();
-    // What is on the wire comes to its end first: only a chunk without any goes back.
-    this.#settingAside = sender
-      .drain(this.#o.carrier.responseTimeoutMs + 1_000)
-      .then(() => this.#giveBack(chunks))
+    this.#aside = sender;
+    this.#settingAside = this.#afterTheWire(sender, holder)
+      .then((ended) => (ended ? this.#giveBack(chunks, holder) : undefined))
       .finally(() => {
         this.#settingAside = null;
-        if (this.#lease.fence() === fence) void this.#onWon(fence);
+        this.#aside = null;
+        if (this.#lease.holds(fence)) void this.#onWon(fence);
       });
   }
 
-  async #giveBack(chunks: readonly HeldChunk[]): Promise<void> {
-    const holder = this.#holder;
-    if (holder === null || chunks.length === 0) return;
+  /**
+   * What is on the wire comes to its end, and into the database, before a chunk goes back. Answers are bounded in time;
+   * for the database it waits as long as the bind is held. @returns false when the bind was lost before.
+   */
+  async #afterTheWire(sender: Sender, { fence }: Holder): Promise<boolean> {
+    while (this.#lease.holds(fence)) if (await sender.drain(this.#o.carrier.responseTimeoutMs)) return true;
+    return false;
+  }
+
+  async #giveBack(chunks: readonly HeldChunk[], holder: Holder): Promise<void> {
+    if (chunks.length === 0) return;
     await this.#insist(
       'hand back',
       holder,
@@ -431,7 +481,7 @@ export class BindDispatcher {
   /** Tries again, ever slower, as long as the bind is held under this fence. */
   #insist(what: string, holder: Holder): Insist {
     return async (work) => {
-      for (let waitMs = 20; this.#lease.fence() === holder.fence; waitMs = Math.min(1_000, waitMs * 2)) {
+      for (let waitMs = 20; this.#lease.holds(holder.fence); waitMs = Math.min(1_000, waitMs * 2)) {
         try {
           return await work();
         } catch (error) {
@@ -511,10 +561,13 @@ export class BindDispatcher {
       holder,
     )(() => hydrate(this.#o.pools.dispatch, this.#o.texts, taken, this.#withTlvs));
     // The lease may have gone meanwhile: whoever has it takes the chunks over.
-    if (read === null || this.#lease.fence() !== holder.fence) return;
+    if (read === null || !this.#lease.holds(holder.fence)) return;
     if (this.#sender !== sender) {
       // The bind has stopped sending under the same lease: nobody else would give them back.
-      await this.#giveBack(taken.map(({ chunk }) => chunk));
+      await this.#giveBack(
+        taken.map(({ chunk }) => chunk),
+        holder,
+      );
       return;
     }
     for (const [body, text] of read.text) this.#keepText(body, text);

@@ -8,6 +8,7 @@ import { BindDispatcher, type CarrierWire, type DispatchLog, type WireHandlers }
 import { createDispatchQueues, DISPATCH_CHANNEL } from './chunks.ts';
 import { applyExtras, IdStock } from './extras.ts';
 import type { TextSource } from './hold.ts';
+import { takeOverOrphans } from './orphans.ts';
 import { ReceiptIndex } from './receipts.ts';
 import type { RefusedKind, Sent } from './sender.ts';
 import { Sweeper } from './sweeper.ts';
@@ -34,12 +35,15 @@ export interface DispatchOptions {
 /** Message ids kept in memory; older ones are found in the database. */
 const RECEIPTS_IN_MEMORY = 200_000;
 const JOURNAL_WRITERS = 2;
+/** Cancelled alerts that are remembered: what was read of one before is sent, or ends, long before so many more come. */
+const CANCELLED_MAX = 50_000;
 
 export class Dispatch {
   readonly binds: readonly BindDispatcher[];
   readonly journal: Journal<DispatchExtra>;
   readonly #sweeper: Sweeper;
   readonly #options: DispatchOptions;
+  readonly #cancelled: Set<string>;
   readonly #listeners: { close(): Promise<void> }[] = [];
 
   private constructor(
@@ -47,8 +51,10 @@ export class Dispatch {
     binds: BindDispatcher[],
     journal: Journal<DispatchExtra>,
     sweeper: Sweeper,
+    cancelled: Set<string>,
   ) {
     this.#options = options;
+    this.#cancelled = cancelled;
     this.binds = binds;
     this.journal = journal;
     this.#sweeper = sweeper;
@@ -84,6 +90,7 @@ export class Dispatch {
       laneId: (lane: LaneName) => names.laneId(lane),
     };
     const receipts = new ReceiptIndex(RECEIPTS_IN_MEMORY);
+    const cancelled = new Set<string>();
     const binds: BindDispatcher[] = [];
     for (const [name, carrier] of Object.entries(policies.carriers)) {
       const serves = routes.filter((route) => route.binds.includes(name));
@@ -95,7 +102,7 @@ export class Dispatch {
           routes: serves.map((route) => ({ name: route.name, lanes: route.lanes ?? LANES })),
           process: options.process,
           clock,
-          pools: { dispatch: pools.dispatch, control: pools.control, reader: pools.reader },
+          pools: { dispatch: pools.dispatch, control: pools.control, reader: pools.reader, lease: pools.lease },
           boss,
           ids,
           idStock,
@@ -104,6 +111,7 @@ export class Dispatch {
           takeoverWriter: await open(`takeover ${name}`),
           texts: options.texts,
           receipts,
+          cancelled,
           ...lookups,
           connect: (handlers) => options.connect(name, handlers),
           log,
@@ -114,19 +122,24 @@ export class Dispatch {
         }),
       );
     }
-    const sweeper = new Sweeper({
+    const chores = {
       pool: pools.control,
       writer: await open('sweeper'),
       boss,
       clock,
       ...lookups,
       lanes: policies.lanes,
+    };
+    const bindIds = Object.keys(policies.carriers).map((name) => names.bindId(name));
+    const sweeper = new Sweeper({
+      ...chores,
+      orphans: () => takeOverOrphans({ ...chores, ids }, options.process, bindIds),
       quietBinds: Object.entries(policies.carriers)
         .filter(([, carrier]) => carrier.receiptsOn === 'failure')
         .map(([name]) => names.bindId(name)),
       onTrouble: trouble('sweeper'),
     });
-    const dispatch = new Dispatch(options, binds, journal, sweeper);
+    const dispatch = new Dispatch(options, binds, journal, sweeper, cancelled);
     dispatch.#listeners.push(
       await database.listen(DISPATCH_CHANNEL, (payload) => {
         const queues = payload === '' ? null : new Set(payload.split(','));
@@ -160,13 +173,39 @@ export class Dispatch {
   }
 
   async #onCancel(payload: string): Promise<void> {
-    const [day, alert] = payload.split('/');
-    if (day === undefined || alert === undefined) return;
-    for (const bind of this.binds) bind.cancel(new Set([alert]));
     try {
+      if (payload === '') {
+        this.#cancel(await this.#cancelledMeanwhile());
+        return;
+      }
+      const [day, alert] = payload.split('/');
+      if (day === undefined || alert === undefined) return;
+      this.#cancel([alert]);
       await this.#sweeper.cancelled(day, alert);
     } catch (error) {
       this.#options.log.error({ what: 'cancel', err: error }, 'the database did not do what dispatch asked');
     }
+  }
+
+  #cancel(alerts: readonly string[]): void {
+    for (const alert of alerts) this.#cancelled.add(alert);
+    for (const oldest of this.#cancelled) {
+      if (this.#cancelled.size <= CANCELLED_MAX) break;
+      this.#cancelled.delete(oldest);
+    }
+    for (const bind of this.binds) bind.cancel();
+  }
+
+  /** Which alerts of what waits in memory are cancelled: nobody may have listened when they were. */
+  async #cancelledMeanwhile(): Promise<string[]> {
+    const here = new Map(this.binds.flatMap((bind) => [...bind.alerts()]));
+    if (here.size === 0) return [];
+    const rows = await this.#options.database.pools.control.query<{ alert: string }>(
+      `SELECT alert FROM alert_cancel c JOIN unnest($1::date[], $2::uuid[]) AS h(day, id)
+       ON c.day = h.day AND c.alert = h.id`,
+      [[...here.values()], [...here.keys()]],
+      { retries: 2 },
+    );
+    return rows.map(({ alert }) => alert);
   }
 }

@@ -48,6 +48,14 @@ export class BindLease {
     return this.#fence !== null && this.#clock.monotonic() < this.#deadline ? this.#fence : null;
   }
 
+  /**
+   * Whether this fence was not lost so far: also while its renewal is late and nothing may be sent under it. What is held
+   * under it stays ours until `lost` is called, and nobody else would look after it.
+   */
+  holds(fence: number): boolean {
+    return this.#fence === fence;
+  }
+
   /** Gives the lease back so that another process need not wait out the TTL. */
   async release(): Promise<void> {
     this.#closed = true;

@@ -2,6 +2,7 @@
  * What becomes of a delivery for each class of command_status, and of the bind: with a real database, pg-boss, and SMSCs
  * that share no code with us.
  */
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -188,6 +189,26 @@ test('a long text of which one segment is taken an attempt later is delivered wh
   expect(await endsOf(planted)).toMatchObject({ states: { [FINAL.delivered]: 3 }, attempts: 2 });
   expect(smsc.arrived).toHaveLength(3 * 3 + 3);
 });
+
+test('a long text of which the first segment is refused ends, though its others still wait for the throttle', async () => {
+  const smsc = await smscOf({ verdict: (frame) => (readSubmitSm(frame).shortMessage[6] === 1 ? ESME_RINVDSTADR : 0) });
+  const { planter } = await rig({ 'early-a': { smsc, lines: ['tps: 4'] } });
+  const ends = await endsOf(await plant(planter, 2, 'x'.repeat(400)));
+  expect(ends).toEqual({ states: { [FINAL.failed]: 2 }, causes: ['refused: ESME_RINVDSTADR'], attempts: 1 });
+  expect(smsc.arrived.length).toBeLessThan(6);
+}, 30_000);
+
+test('a status or a message_id of any size is written down, and does not keep what follows from it', async () => {
+  const smsc = await smscOf({ verdict: () => 0xffff_fffe, receipts: false });
+  const lines = ['tps: 500', 'unknownStatusAttempts: 1', 'receipts: none'];
+  const { planter, dispatch } = await rig({ 'huge-a': { smsc, lines } });
+  const refused = await plant(planter, 1);
+  expect(await endsOf(refused)).toMatchObject({ states: { [FINAL.failed]: 1 }, attempts: 1 });
+  smsc.verdict = () => 0;
+  smsc.idOf = (n) => `${n}`.padStart(6, '0') + randomBytes(3_000).toString('hex');
+  expect(await endsOf(await plant(planter, 2))).toMatchObject({ states: { [FINAL.submitted]: 2 }, attempts: 1 });
+  expect(dispatch.journal.backlog).toBe(0);
+}, 60_000);
 
 describe('a bind that is refused as a whole', () => {
   test('rests, and another bind of the route sends its messages, on their first attempt', async () => {

@@ -73,6 +73,8 @@ export interface SenderOptions {
   nextId: () => number;
   /** May this process send on the bind at this instant? (lease) */
   mayOwn: () => boolean;
+  /** Alerts that were cancelled lately, wherever their deliveries stood: what is read or claimed since then is not sent. */
+  cancelled: ReadonlySet<string>;
   onTrouble: (error: unknown) => void;
   onRoom: (lane: LaneName) => void;
   /** The index now knows this message id: a receipt may be waiting for it. */
@@ -163,19 +165,39 @@ export class Sender {
     });
   }
 
-  /** Drops what is not yet claimed of cancelled alerts, and releases what is claimed but not sent. */
-  cancel(alerts: ReadonlySet<string>): void {
-    this.#withdraw((item) => alerts.has(item.alert), FINAL.cancelled, 'cancelled');
+  /**
+   * Drops what is not yet claimed of cancelled alerts, and releases what is claimed but not sent. What a claim in progress
+   * keeps from being dropped is withdrawn later: at the next tick, or when it would be sent.
+   */
+  cancel(): void {
+    const { cancelled } = this.#o;
+    if (cancelled.size === 0) return;
+    this.#withdraw((item) => cancelled.has(item.alert), FINAL.cancelled, 'cancelled');
     this.kick();
   }
 
-  /** No more claims; what is claimed still goes out. Resolves when nothing is claimed without a durable outcome. */
-  async drain(timeoutMs: number): Promise<void> {
+  /** The alerts, with their days, of which deliveries are here that were not sent. */
+  alerts(): Map<string, string> {
+    const alerts = new Map<string, string>();
+    const items = LANES_BY_URGENCY.flatMap((lane) => [
+      ...this.#ready[lane],
+      ...this.#chunks[lane].flatMap(({ waiting }) => waiting),
+    ]);
+    for (const { alert, chunk } of items) alerts.set(alert, chunk.day);
+    return alerts;
+  }
+
+  /**
+   * No more claims; what is claimed still goes out. Resolves when nothing is claimed without a durable outcome, or after
+   * `timeoutMs` with false: then none of its chunks may be given back, since nobody would find what is claimed of them.
+   */
+  async drain(timeoutMs: number): Promise<boolean> {
     if (this.#state === 'running') this.#state = 'draining';
     const until = this.#o.clock.monotonic() + timeoutMs;
     while ((this.#undecided > 0 || this.#claiming) && this.#o.clock.monotonic() < until) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
+    return this.#undecided === 0 && !this.#claiming;
   }
 
   /** Stops for good and gives back the chunks that still have unclaimed positions. */
@@ -235,6 +257,8 @@ export class Sender {
           counts.throttled++;
           this.#pause();
           this.#journal(item, { release: this.#releaseRow(item, segment, 'throttled', answer.status) });
+          // Another segment was refused for good, or the rest was withdrawn: none is sent any more.
+          if (item.worst === 4) break;
           item.toSend.unshift(segment);
           if (this.#over) break;
           if (item.toSend.length === 1 || !this.#ready[item.chunk.lane].includes(item)) this.#putBack(item);
@@ -258,6 +282,7 @@ export class Sender {
           this.#journalSubmission(sent, OUTCOME.refused, answer.status, null, now);
           // The rest of the text is of no use to anyone.
           item.toSend = [];
+          this.#takeOut(item);
           break;
         default:
           kind satisfies never;
@@ -314,6 +339,11 @@ export class Sender {
       if (item.expiresAt - now < lanes[lane].minRemainingMs) {
         this.#dropHead(lane, item);
         this.#withdrawClaimed(item, FINAL.expired, 'expired');
+        continue;
+      }
+      if (this.#o.cancelled.has(item.alert)) {
+        this.#dropHead(lane, item);
+        this.#withdrawClaimed(item, FINAL.cancelled, 'cancelled');
         continue;
       }
       const slot = this.#throttle.take(monotonic);
@@ -459,7 +489,12 @@ export class Sender {
         else this.#settled(item, {});
         return;
       case 4:
-        this.#final(item, FINAL.failed, `refused: ${statusName(item.worstStatus ?? 0)}`);
+        // Without a status: it expired or was cancelled when some of its segments were on the wire.
+        this.#final(
+          item,
+          FINAL.failed,
+          item.worstStatus === null ? 'partly-sent' : `refused: ${statusName(item.worstStatus)}`,
+        );
         return;
       case 2: {
         const pace = this.#retryPace(policy, item.worstStatus ?? 0);
@@ -708,6 +743,7 @@ export class Sender {
       FINAL.expired,
       'expired',
     );
+    this.cancel();
     this.kick();
   }
 

@@ -30,6 +30,8 @@ export interface SweeperOptions {
   lanes: Readonly<Record<LaneName, LanePolicy>>;
   /** Ids of binds whose carrier reports failures only: what they accepted and never reported is `submitted`. */
   quietBinds: readonly number[];
+  /** Takes over what binds hold that policy no longer names; called now and then. */
+  orphans: () => Promise<unknown>;
   onTrouble: (error: unknown) => void;
 }
 
@@ -99,6 +101,7 @@ export class Sweeper {
         `DELETE FROM chunk WHERE id IN (SELECT id FROM chunk WHERE settled AND created_at < $1 ORDER BY created_at LIMIT 5000)`,
         [this.#o.clock.now() - 7 * 86_400_000],
       );
+      await this.#o.orphans();
     }
   }
 
@@ -198,7 +201,9 @@ export class Sweeper {
              FROM alert a JOIN delivery d ON d.day = a.day AND d.alert = a.id
              WHERE a.lane = $1 AND a.expires_at > $2 AND a.expires_at <= $3
                AND NOT EXISTS (SELECT 1 FROM final_state f WHERE f.day = d.day AND f.delivery = d.id)
-               AND NOT EXISTS (SELECT 1 FROM chunk c WHERE c.id = d.chunk AND NOT c.settled)
+               -- What still stands in its chunk ends there; what was sent does not, and the mark passes it but once.
+               AND (NOT EXISTS (SELECT 1 FROM chunk c WHERE c.id = d.chunk AND NOT c.settled)
+                 OR EXISTS (SELECT 1 FROM submission s WHERE s.day = d.day AND s.delivery = d.id))
              LIMIT $4`,
             [this.#o.laneId(lane), mark?.upto ?? 0, upto, DELIVERIES_PER_STEP, this.#o.quietBinds],
           );

@@ -4,7 +4,7 @@ import { testDatabase } from '../../test/support/database.ts';
 import { ChainWriter, insertFacts } from '../audit/index.ts';
 import { DatabaseClock, IdAllocator, openBoss, readDatabaseTime } from '../platform/index.ts';
 import { LANES, loadPolicies, Names } from '../policy/index.ts';
-import { claim, type ReleaseRow, release } from '../records/index.ts';
+import { claim, OUTCOME, type ReleaseRow, release, submission } from '../records/index.ts';
 import { PROTOCOL } from '../smpp/index.ts';
 import { createDispatchQueues, queueName } from './chunks.ts';
 import { takeChunks } from './hold.ts';
@@ -56,6 +56,59 @@ test.each<[string, ReleaseRow['reason'], number, number]>([
       routeName: (id) => names.routeName(id),
     });
     expect(result).toEqual({ chunks: 1, inDoubt });
+    clock.close();
+  } finally {
+    await boss.stop({ graceful: false });
+  }
+});
+
+test('a long text is not in doubt whose segments were accepted in two attempts, and no holder is taken for a former one', async () => {
+  const db = await testDatabase();
+  const boss = await openBoss({ target: db.target, onError: () => {} });
+  try {
+    const { pools } = db.database;
+    const clock = await DatabaseClock.open(() => readDatabaseTime(pools.control));
+    const policies = loadPolicies('policies', { TOCSIN_DEMO_A_PASSWORD: 'x' }, PROTOCOL);
+    const names = await Names.register(pools.control, policies);
+    await createDispatchQueues(boss, ['default'], [...LANES]);
+    const planter = await Planter.open({ database: db.database, boss, clock, names, process: 1 });
+    const { day, deliveries } = await planter.plant({ lane: 'bulk', route: 'default', count: 1 });
+    const bind = names.bindId('demo-a');
+    const former = { process: 1, bind, fence: 5 };
+    const wish = { queue: queueName('default', 'bulk'), route: 'default', lane: 'bulk', jobs: 1, room: 1 } as const;
+    const [taken] = await takeChunks(pools.dispatch, boss, former, wish, (work) => work());
+    const chunk = taken?.chunk.id as number;
+    const at = clock.now();
+    const writer = await ChainWriter.open(pools.control, clock, 1, 'test');
+    const sent = (attempt: number, segment: number, outcome: number) => ({
+      ...{ day, delivery: deliveries[0] as number, attempt, segment, segments: 2, bind, outcome, status: 0 },
+      ...{ messageId: `${attempt}-${segment}`, possibleDuplicate: false, sentAt: at, answeredAt: at },
+    });
+    await writer.append(async (tx, entry) => {
+      await tx.query('UPDATE chunk SET claimed_to = 1, attempt = 2 WHERE id = $1', [chunk]);
+      const claimed = {
+        ...{ day, chunk, fromPosition: 0, toPosition: 1, attempt: 2, bind, fence: 5, process: 1, deliveries, at },
+      };
+      const submissions = [
+        sent(1, 1, OUTCOME.accepted),
+        sent(1, 2, OUTCOME.refusedForNow),
+        sent(2, 2, OUTCOME.accepted),
+      ];
+      const parts = [
+        ...(await insertFacts(tx, claim, [claimed], entry, { onConflict: 'error' })).parts,
+        ...(await insertFacts(tx, submission, submissions, entry, { onConflict: 'error' })).parts,
+      ];
+      return { value: undefined, parts };
+    });
+    const under = (process: number, fence: number) =>
+      takeOver({
+        ...{ pool: pools.control, writer, boss, ids: new IdAllocator(pools.control), clock, lanes: policies.lanes },
+        holder: { process, bind, fence },
+        laneName: (id) => names.laneName(id),
+        routeName: (id) => names.routeName(id),
+      });
+    expect(await under(2, 4)).toEqual({ chunks: 0, inDoubt: 0 });
+    expect(await under(2, 6)).toEqual({ chunks: 1, inDoubt: 0 });
     clock.close();
   } finally {
     await boss.stop({ graceful: false });

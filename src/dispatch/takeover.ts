@@ -58,7 +58,7 @@ interface Doubt {
   expires_at: number;
   sent_at: number;
   bind: number;
-  /** Segments of this attempt that were answered. */
+  /** Segments that were answered in this attempt, or accepted before it. */
   answered: number[] | null;
   segments: number | null;
   /** It has its final state already: how its submission ended is still to be written down. */
@@ -77,9 +77,9 @@ export async function takeOver(options: TakeoverOptions): Promise<TakeoverResult
   const left = await pool.query<LeftChunk>(
     `SELECT id, day, alert, lane, route, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, priority,
             expires_max, claimed_to, job
-     FROM chunk WHERE NOT settled AND holder_bind = $1 AND (holder_fence < $2 OR holder_process <> $3)
+     FROM chunk WHERE NOT settled AND holder_bind = $1 AND holder_fence < $2
      ORDER BY priority DESC, id`,
-    [holder.bind, holder.fence, holder.process],
+    [holder.bind, holder.fence],
   );
   for (const chunk of left.sort((a, b) => a.lane - b.lane)) {
     result.inDoubt += await settleChunk(options, chunk);
@@ -98,9 +98,8 @@ async function settleChunk(options: TakeoverOptions, chunk: LeftChunk): Promise<
     const parts: Part[] = [];
     const now = clock.now();
     const [mine] = await tx.query<{ claimed_to: number }>(
-      `SELECT claimed_to FROM chunk WHERE id = $1 AND NOT settled AND holder_bind = $2
-         AND (holder_fence < $3 OR holder_process <> $4) FOR UPDATE`,
-      [chunk.id, holder.bind, holder.fence, holder.process],
+      `SELECT claimed_to FROM chunk WHERE id = $1 AND NOT settled AND holder_bind = $2 AND holder_fence < $3 FOR UPDATE`,
+      [chunk.id, holder.bind, holder.fence],
     );
     if (mine === undefined) return { value: 0, parts };
     const claimed = await tx.query<Doubt>(
@@ -111,9 +110,11 @@ async function settleChunk(options: TakeoverOptions, chunk: LeftChunk): Promise<
        CROSS JOIN LATERAL unnest(c.deliveries) AS u(id)
        JOIN delivery d ON d.day = c.day AND d.id = u.id
        JOIN alert a ON a.day = d.day AND a.id = d.alert
-       LEFT JOIN LATERAL (SELECT array_agg(segment) AS answered, max(segments) AS segments,
+       -- What was accepted in an earlier attempt is not sent in this one.
+       LEFT JOIN LATERAL (SELECT array_agg(DISTINCT segment) AS answered, max(segments) AS segments,
                                  bool_or(outcome = 2) AS refused FROM submission s
-                          WHERE s.day = c.day AND s.delivery = u.id AND s.attempt = c.attempt) s ON true
+                          WHERE s.day = c.day AND s.delivery = u.id
+                            AND (s.attempt = c.attempt OR s.attempt < c.attempt AND s.outcome = 1)) s ON true
        LEFT JOIN final_state f ON f.day = c.day AND f.delivery = u.id
        WHERE c.day = $1::date AND c.chunk = $2
          -- Refused for good: its other segments were not sent any more.

@@ -8,9 +8,9 @@ export type { ConnectionTarget } from './target.ts';
 
 /**
  * Sessions per purpose: small separate pools, so that readers never wait behind fan-out, nor the journal behind intake.
- * With pg-boss (3), the listener (1) and the key cache (1) a process holds at most 20 connections.
+ * With pg-boss (3), the listener (1) and the key cache (1) a process holds at most 21 connections.
  */
-export const poolSizes = { intake: 2, dispatch: 3, journal: 2, fanout: 2, reader: 4, control: 2 } as const;
+export const poolSizes = { intake: 2, dispatch: 3, journal: 2, fanout: 2, reader: 4, control: 2, lease: 1 } as const;
 
 /** Longest time for one statement, per pool. Fan-out writes 5,000 rows at a time; readers must not hold a snapshot over 5 s. */
 export const statementTimeoutsMs: Record<PoolName, number> = {
@@ -20,6 +20,7 @@ export const statementTimeoutsMs: Record<PoolName, number> = {
   fanout: 30_000,
   reader: 5_000,
   control: 30_000,
+  lease: 3_000,
 };
 
 export type PoolName = keyof typeof poolSizes;
@@ -62,6 +63,7 @@ export async function openDatabase(options: DatabaseOptions, log?: DatabaseLog):
     fanout: open('fanout'),
     reader: open('reader'),
     control: open('control'),
+    lease: open('lease'),
   };
   const listener = new Listener(target, applicationName);
   const database: Database = {

@@ -47,7 +47,7 @@ export interface JournalOptions<Extra> {
   writers: readonly ChainWriter[];
   /** Runs inside the transaction, after the facts, with the extras of the batch in order. Must be repeatable by key. */
   applyExtras: (tx: Tx, extras: Extra[]) => Promise<void>;
-  /** One row was refused for good (SQLSTATE class 22 or 23). */
+  /** One row was refused for good (SQLSTATE class 22, 23 or 54). */
   onRefused: (error: unknown) => void;
   /** The database can't take a batch just now. */
   onTrouble: (error: unknown) => void;
@@ -215,5 +215,5 @@ function deltaOf(deltas: Map<string, ProgressDelta>, day: string, alert: string)
 }
 
 function isRefusedRow(error: unknown): boolean {
-  return error instanceof TransactionFailed && error.outcome === 'rolled-back' && /^2[23]/.test(error.code ?? '');
+  return error instanceof TransactionFailed && error.outcome === 'rolled-back' && /^(22|23|54)/.test(error.code ?? '');
 }

@@ -81,6 +81,11 @@ export interface DeliverSmResp {
 /** Octets of short_message: SMPP 3.4 §5.2.22 ends at 254, 5.0 at 255; we write what both take. */
 export const SHORT_MESSAGE_MAX = 254;
 export const MESSAGE_ID_MAX = 64;
+/**
+ * Octets of a message_id that are kept, in answers as in receipts: the standard has 64, and an id of thousands would not
+ * fit into the index that receipts are found by.
+ */
+export const MESSAGE_ID_KEPT = 255;
 export const PRIORITY_MAX = 4;
 
 const ESME_RINVMSGLEN = 0x01;
@@ -191,7 +196,7 @@ export function decodeSubmitSmResp(buffer: Buffer, offset: number, length: numbe
   if (start >= end) return { status, messageId: null, tlvs: NO_TLVS };
   let nul = start;
   while (nul < end && buffer[nul] !== 0) nul++;
-  const messageId = nul === start ? null : buffer.toString('latin1', start, nul);
+  const messageId = nul === start ? null : buffer.toString('latin1', start, Math.min(nul, start + MESSAGE_ID_KEPT));
   return { status, messageId, tlvs: readTlvs(buffer, nul + 1, end, false) };
 }
 

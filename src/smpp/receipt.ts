@@ -4,7 +4,7 @@
  * `receipt-text.ts` reads the text, `receipt-state.ts` the words, `receipt-time.ts` the dates, `receipt-id.ts` finds the
  * message that an id means. docs/receipts.md has the tables.
  */
-import { findTlv, Tag, type Tlv } from './pdu.ts';
+import { findTlv, MESSAGE_ID_KEPT, Tag, type Tlv } from './pdu.ts';
 import { MessageState } from './receipt-state.ts';
 import { looksLikeReceipt, type ReceiptText, readReceiptText } from './receipt-text.ts';
 import { receiptTime } from './receipt-time.ts';
@@ -76,8 +76,8 @@ function receiptOf(
   const errorTlv = findTlv(pdu.tlvs, Tag.networkErrorCode);
   const time = (date: string | null): number | null => (date === null ? null : receiptTime(date, utcOffsetMinutes));
   return {
-    messageId: idTlv ?? text.id ?? '',
-    textId: idTlv !== null && text.id !== idTlv ? text.id : null,
+    messageId: (idTlv ?? text.id ?? '').slice(0, MESSAGE_ID_KEPT),
+    textId: idTlv !== null && text.id !== idTlv ? (text.id?.slice(0, MESSAGE_ID_KEPT) ?? null) : null,
     state,
     error: (errorTlv === undefined ? null : networkError(errorTlv)) ?? text.error,
     intermediate: type === TYPE_INTERMEDIATE || ON_THE_WAY.has(state),

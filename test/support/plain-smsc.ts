@@ -37,6 +37,8 @@ export interface PlainSmsc {
   /** Every submit_sm, in the order in which they came. */
   readonly arrived: readonly Arrived[];
   verdict: (frame: Buffer) => Verdict;
+  /** The message_id of the n-th message that it takes. */
+  idOf: (n: number) => string;
   /** The first `count` submit_sm to this number, as soon as they are here. @throws Error when they are not within 10 s. */
   submitsTo(msisdn: string, count: number): Promise<Arrived[]>;
   /** Accepts what was held. */
@@ -61,7 +63,7 @@ export async function startPlainSmsc(options: PlainSmscOptions = {}): Promise<Pl
   const onSubmit = (socket: Socket, frame: Buffer): void => {
     arrived.push({ frame, at: Date.now() });
     const accept = (): void => {
-      const id = `m${++messages}`;
+      const id = smsc.idOf(++messages);
       const tlvs = options.answerTlvs?.() ?? Buffer.alloc(0);
       socket.write(pdu(RESPONSE + SUBMIT_SM, 0, sequenceOf(frame), Buffer.concat([cString(id), tlvs])));
       if (options.receipts === true) report(id);
@@ -74,7 +76,7 @@ export async function startPlainSmsc(options: PlainSmscOptions = {}): Promise<Pl
     const verdict = smsc.verdict(frame);
     if (verdict === 'hang-up') socket.destroy();
     else if (verdict === 'hold') held.push(accept);
-    else if (verdict === 'mute') report(`m${++messages}`);
+    else if (verdict === 'mute') report(smsc.idOf(++messages));
     else if (verdict === 0) accept();
     else socket.write(pdu(RESPONSE + SUBMIT_SM, verdict, sequenceOf(frame)));
     for (const watcher of watchers) watcher();
@@ -117,6 +119,7 @@ export async function startPlainSmsc(options: PlainSmscOptions = {}): Promise<Pl
     binds,
     arrived,
     verdict: options.verdict ?? (() => 0),
+    idOf: (n) => `m${n}`,
     submitsTo: (msisdn, count) =>
       new Promise((resolve, reject) => {
         const digits = msisdn.replace('+', '');
