@@ -1,6 +1,10 @@
-/** Goal: docs/smpp.md has every field of a carrier, once, with the default that the schema gives it. */
-import { readFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
+/** Goal: what is written about carriers is so: docs/smpp.md, and the examples of policies/carriers.yaml. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { loadPolicies } from '../src/policy/index.ts';
+import { PROTOCOL } from '../src/smpp/index.ts';
 
 interface CarrierSchema {
   readonly required: readonly string[];
@@ -27,4 +31,22 @@ test('docs/smpp.md has every field of carriers.yaml with its default', () => {
     shown(field.default, required.includes(name)),
   ]);
   expect(page.toSorted()).toEqual(fields.toSorted());
+});
+
+test('the examples of policies/carriers.yaml are good ones', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tocsin-examples-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  cpSync('policies', folder, { recursive: true });
+  const yaml = readFileSync('policies/carriers.yaml', 'utf8');
+  const examples = yaml.indexOf('    # utcOffset:');
+  writeFileSync(
+    join(folder, 'carriers.yaml'),
+    yaml.slice(0, examples) + yaml.slice(examples).replaceAll(/^ {4}# /gm, '    '),
+  );
+  const { carriers } = loadPolicies(folder, { TOCSIN_DEMO_A_PASSWORD: 'demo' }, PROTOCOL);
+  expect(carriers['demo-a']).toMatchObject({
+    utcOffset: 22,
+    doubtWaitMs: 20_000,
+    receiptRules: { perMessage: 'last' },
+  });
 });
