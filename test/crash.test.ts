@@ -2,11 +2,9 @@
  * kill -9 of the server in the middle of a broadcast, at random instants: every delivery gets its final state, what went out twice
  * is at most K per kill and is marked in the records, and the chain still verifies.
  */
-import { type ChildProcess, fork } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { createKey } from '../src/access/index.ts';
 import { verify } from '../src/audit/index.ts';
@@ -14,34 +12,12 @@ import { FACT_TABLES } from '../src/facts.ts';
 import { readSubmitLog, startSimulator } from '../src/simulator/index.ts';
 import { decodeCorrelation } from '../src/smpp/index.ts';
 import { testDatabase } from './support/database.ts';
+import { serve } from './support/served.ts';
 
 const KILLS = 10;
 const K = 100;
 const RECIPIENTS = 3_000;
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-async function serve(folder: string, url: string): Promise<{ child: ChildProcess; url: string }> {
-  const child = fork(fileURLToPath(new URL('../src/main.ts', import.meta.url)), ['serve'], {
-    execArgv: [],
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    env: {
-      ...process.env,
-      NODE_ENV: 'test',
-      DATABASE_URL: url,
-      PORT: '0',
-      TOCSIN_HOME: join(folder, 'home'),
-      TOCSIN_KEYRING: join(folder, 'keyring'),
-      TOCSIN_POLICIES: join(folder, 'policies'),
-      PW: 'demo',
-      LOG_LEVEL: 'error',
-    },
-  });
-  const ready = await new Promise<{ url: string }>((resolve, reject) => {
-    child.once('message', (message) => resolve(message as { url: string }));
-    child.once('exit', (code) => reject(new Error(`the server ended with ${code}`)));
-  });
-  return { child, url: ready.url };
-}
 
 test('kill -9 in the middle of a broadcast loses nothing, and marks what went out twice', {
   timeout: 240_000,
@@ -55,17 +31,23 @@ test('kill -9 in the middle of a broadcast loses nothing, and marks what went ou
     log,
   });
   try {
-    await mkdir(join(folder, 'policies'));
-    await writeFile(join(folder, 'policies', 'lanes.yaml'), await readFile('policies/lanes.yaml'));
-    await writeFile(
-      join(folder, 'policies', 'routing.yaml'),
-      "routes:\n  - name: default\n    prefixes: ['+']\n    binds: [a]\n",
-    );
-    await writeFile(
-      join(folder, 'policies', 'carriers.yaml'),
-      `carriers:\n  a:\n    host: 127.0.0.1\n    port: ${sim.port}\n    systemId: a\n    password: { env: PW }\n    tps: 700\n    window: 100\n    claimLimit: ${K}\n    correlationTlv: 0x1400\n    defaultSender: Tocsin\n`,
-    );
-    let server = await serve(folder, db.url);
+    const options = {
+      folder,
+      databaseUrl: db.url,
+      carriers: {
+        a: {
+          host: '127.0.0.1',
+          port: sim.port,
+          tps: 700,
+          window: 100,
+          claimLimit: K,
+          correlationTlv: 0x1400,
+          defaultSender: 'Tocsin',
+        },
+      },
+      routes: [{ name: 'default', prefixes: ['+'], binds: ['a'] }],
+    };
+    let server = await serve(options);
     const key = await createKey(db.database, {
       organisation: 'O',
       producer: 'p',
@@ -96,10 +78,8 @@ test('kill -9 in the middle of a broadcast loses nothing, and marks what went ou
         expect(performance.now(), 'unsent work is on the wire again within 10 s of the restart').toBeLessThan(until);
         await sleep(5);
       }
-      const gone = new Promise((resolve) => server.child.once('exit', (_, signal) => resolve(signal)));
-      server.child.kill('SIGKILL');
-      expect(await gone).toBe('SIGKILL');
-      server = await serve(folder, db.url);
+      expect(await server.kill()).toBe('SIGKILL');
+      server = await serve(options);
     }
     let finals = 0;
     const until = performance.now() + 40_000;
@@ -136,9 +116,7 @@ test('kill -9 in the middle of a broadcast loses nothing, and marks what went ou
       [[...twice]],
     );
     expect(marked?.n).toBe(twice.size);
-    const gone = new Promise((resolve) => server.child.once('exit', resolve));
-    server.child.kill('SIGTERM');
-    expect(await gone).toBe(0);
+    expect(await server.stop()).toBe(0);
     const report = await verify(db.database, FACT_TABLES);
     expect(report.disagreements).toEqual([]);
     expect(report.verified).toBe(true);

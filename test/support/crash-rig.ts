@@ -2,12 +2,10 @@
  * A real server process between proxies (crash-points.ts): PostgreSQL on one side, a simulated carrier and a producer on
  * the others. It runs the main job in rounds, lets one fault strike in each, and says what came of it.
  */
-import { type ChildProcess, fork } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { createKey } from '../../src/access/index.ts';
 import { verify } from '../../src/audit/index.ts';
 import { FACT_TABLES } from '../../src/facts.ts';
@@ -17,6 +15,7 @@ import { type LoggedSubmit, readSubmitLog, type Simulator, startSimulator } from
 import { decodeCorrelation } from '../../src/smpp/index.ts';
 import { CrashPoints, type CrashProxy, httpProxy, type Reached, smppProxy, sqlProxy } from './crash-points.ts';
 import { testDatabase } from './database.ts';
+import { type Served, serve } from './served.ts';
 
 /** `kill`: kill -9 of the server, which is then started again. `backend`: the end of the statement's backend, or of all. */
 export type Strike = 'kill' | 'backend';
@@ -48,8 +47,9 @@ export class CrashRig {
   readonly #proxies: CrashProxy[] = [];
   #producer = '';
   #key = '';
-  #url = '';
-  #server: { child: ChildProcess; port: number } | null = null;
+  #databaseUrl = '';
+  #carrierPort = 0;
+  #server: Served | null = null;
   /** Deliveries of earlier rounds. */
   readonly #past = new Set<number>();
   #round = 0;
@@ -79,7 +79,7 @@ export class CrashRig {
   }
 
   async close(): Promise<void> {
-    if (this.#server !== null) await end(this.#server.child, 'SIGTERM');
+    await this.#server?.stop();
     for (const proxy of this.#proxies) await proxy.close();
     await this.#simulator.stop();
     await rm(this.#folder, { recursive: true, force: true });
@@ -152,8 +152,7 @@ export class CrashRig {
   async #restart(): Promise<void> {
     const gone = this.#server;
     this.#server = null;
-    if (gone !== null && (await end(gone.child, 'SIGKILL')) !== 'SIGKILL')
-      throw new Error('the server was gone before');
+    if (gone !== null && (await gone.kill()) !== 'SIGKILL') throw new Error('the server was gone before');
     await this.#start();
   }
 
@@ -161,23 +160,13 @@ export class CrashRig {
     const [host] = this.#database.target.hosts;
     const sql = await sqlProxy(this.points, host);
     const smpp = await smppProxy(this.points, { port: this.#simulator.port });
-    const http = await httpProxy(this.points, () => ({ port: this.#server?.port ?? 1 }));
+    const http = await httpProxy(this.points, () => ({
+      port: Number(new URL(this.#server?.url ?? 'http://127.0.0.1:1').port),
+    }));
     this.#proxies.push(sql, smpp, http);
-    this.#url = databaseUrl({ ...this.#database.target, hosts: [{ host: '127.0.0.1', port: sql.port }] });
+    this.#databaseUrl = databaseUrl({ ...this.#database.target, hosts: [{ host: '127.0.0.1', port: sql.port }] });
+    this.#carrierPort = smpp.port;
     this.#producer = `http://127.0.0.1:${http.port}`;
-    const policies = join(this.#folder, 'policies');
-    await mkdir(policies);
-    await writeFile(join(policies, 'lanes.yaml'), await readFile('policies/lanes.yaml'));
-    await writeFile(
-      join(policies, 'routing.yaml'),
-      "routes:\n  - name: default\n    prefixes: ['+']\n    binds: [a]\n",
-    );
-    await writeFile(
-      join(policies, 'carriers.yaml'),
-      `carriers:\n  a:\n    host: 127.0.0.1\n    port: ${smpp.port}\n    systemId: a\n    password: { env: PW }\n` +
-        `    tps: 700\n    window: 10\n    claimLimit: ${K}\n    correlationTlv: 0x1400\n    defaultSender: Tocsin\n` +
-        '    reconnectFirst: PT0.1S\n    responseTimeout: PT2S\n',
-    );
     await this.#start();
     await this.#join('O');
   }
@@ -204,26 +193,26 @@ export class CrashRig {
   }
 
   async #start(): Promise<void> {
-    const child = fork(fileURLToPath(new URL('../../src/main.ts', import.meta.url)), ['serve'], {
-      execArgv: [],
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      env: {
-        ...process.env,
-        NODE_ENV: 'test',
-        DATABASE_URL: this.#url,
-        PORT: '0',
-        TOCSIN_HOME: join(this.#folder, 'home'),
-        TOCSIN_KEYRING: join(this.#folder, 'keyring'),
-        TOCSIN_POLICIES: join(this.#folder, 'policies'),
-        PW: 'demo',
-        LOG_LEVEL: 'fatal',
+    this.#server = await serve({
+      folder: this.#folder,
+      databaseUrl: this.#databaseUrl,
+      carriers: {
+        a: {
+          host: '127.0.0.1',
+          port: this.#carrierPort,
+          tps: 700,
+          window: 10,
+          claimLimit: K,
+          correlationTlv: 0x1400,
+          defaultSender: 'Tocsin',
+          reconnectFirst: 'PT0.1S',
+          responseTimeout: 'PT2S',
+        },
       },
+      routes: [{ name: 'default', prefixes: ['+'], binds: ['a'] }],
+      logLevel: 'fatal',
+      showStderr: true,
     });
-    const ready = await new Promise<{ url: string }>((resolve, reject) => {
-      child.once('message', (message) => resolve(message as { url: string }));
-      child.once('exit', (code) => reject(new Error(`the server ended with ${code}`)));
-    });
-    this.#server = { child, port: Number(new URL(ready.url).port) };
   }
 
   /** Posts the round's alerts at once, each again and again under one Idempotency-Key until it is accepted. */
@@ -329,13 +318,4 @@ export class CrashRig {
     for (const id of known) this.#past.add(id);
     return copies;
   }
-}
-
-async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<NodeJS.Signals | number | null> {
-  if (child.exitCode !== null || child.signalCode !== null) return child.signalCode ?? child.exitCode;
-  const gone = new Promise<NodeJS.Signals | number | null>((resolve) =>
-    child.once('exit', (code, by) => resolve(by ?? code)),
-  );
-  child.kill(signal);
-  return await gone;
 }

@@ -15,6 +15,8 @@ export interface ServedOptions {
   /** '' for the embedded PostgreSQL of `folder`/home. */
   databaseUrl: string;
   logLevel?: string;
+  /** Shows what it writes to stderr here as it comes, and not in `server.log`. */
+  showStderr?: boolean;
 }
 
 export interface Served {
@@ -22,12 +24,18 @@ export interface Served {
   readonly logFile: string;
   /** Ends it as an operator would; by force after 20 s. @returns its exit code, or the signal that ended it. */
   stop(): Promise<number | string | null>;
+  /** kill -9. @returns 'SIGKILL', or how it had ended before. */
+  kill(): Promise<number | string | null>;
 }
 
 const START_MS = 30_000;
 const STOP_MS = 20_000;
 
-/** The lanes are those of the repository. @throws Error with what the server wrote when it does not come up. */
+/**
+ * The lanes are those of the repository. A folder may be served again, after the end of the server before.
+ *
+ * @throws Error with what the server wrote when it does not come up
+ */
 export async function serve(options: ServedOptions): Promise<Served> {
   const { folder } = options;
   const policies = join(folder, 'policies');
@@ -44,7 +52,7 @@ export async function serve(options: ServedOptions): Promise<Served> {
   const log = openSync(logFile, 'a', 0o600);
   const child = fork(fileURLToPath(new URL('../../src/main.ts', import.meta.url)), ['serve'], {
     execArgv: [],
-    stdio: ['ignore', log, log, 'ipc'],
+    stdio: ['ignore', log, options.showStderr === true ? 'inherit' : log, 'ipc'],
     env: {
       ...process.env,
       NODE_ENV: 'test',
@@ -69,13 +77,17 @@ export async function serve(options: ServedOptions): Promise<Served> {
     clearTimeout(timer);
     return end;
   };
+  const kill = async (): Promise<number | string | null> => {
+    child.kill('SIGKILL');
+    return await ended;
+  };
   const ready = Promise.withResolvers<{ url: string }>();
   const timer = setTimeout(() => ready.reject(new Error(`it was not up within ${START_MS} ms`)), START_MS);
   child.once('message', (message) => ready.resolve(message as { url: string }));
   void ended.then((end) => ready.reject(new Error(`it ended with ${end}`)));
   try {
     const { url } = await ready.promise;
-    return { url, logFile, stop };
+    return { url, logFile, stop, kill };
   } catch (error) {
     await stop();
     throw new Error(`no server: ${(error as Error).message}\n${await readFile(logFile, 'utf8')}`, { cause: error });
