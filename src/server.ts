@@ -29,10 +29,12 @@ import {
   keepHeapSmall,
   type Log,
   masterKey,
+  masterKeyPath,
   openBoss,
   openDatabase,
   readDatabaseTime,
   Shutdown,
+  StartError,
   startEmbedded,
   utcDay,
   Vault,
@@ -120,6 +122,13 @@ async function open(
     masterKey: await masterKey(config.masterKey, config.home),
     keyring: config.keyring,
   });
+  if (!(await vault.fits())) {
+    const from = config.masterKey === null ? masterKeyPath(config.home) : 'TOCSIN_MASTER_KEY';
+    throw new StartError(
+      `the master key from ${from} is not the one that the texts in this database were sealed under; ` +
+        'start with the right one: TOCSIN_MASTER_KEY=… tocsin serve, or name another database: DATABASE_URL=…',
+    );
+  }
   const chain = (room: string, pool = pools.control) => ChainWriter.open(pool, clock, row.id, room);
   // Ids are taken while transactions of other pools are open. No session of the readers' is held over a wait.
   const ids = new IdAllocator(pools.reader);

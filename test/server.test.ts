@@ -3,7 +3,7 @@ import { access, mkdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, expect, test, vi } from 'vitest';
-import { createLog, readConfig } from '../src/platform/index.ts';
+import { createLog, masterKey, readConfig, Vault } from '../src/platform/index.ts';
 import { type RunningServer, startServer } from '../src/server.ts';
 import { type TestDatabase, testDatabase } from './support/database.ts';
 import { type Installation, install } from './support/flow.ts';
@@ -96,6 +96,21 @@ test('a chore that fails is said in the log, and the server lives', async () => 
       ]),
     );
   });
+});
+
+test('a master key that is not this database’s stops the start, and says what to type', async () => {
+  await start();
+  const { env } = installation;
+  const vault = new Vault({
+    pool: db.database.pools.control,
+    masterKey: await masterKey(readConfig(env).masterKey, env.TOCSIN_HOME!),
+    keyring: env.TOCSIN_KEYRING!,
+  });
+  await vault.seal({ organisation: 1, class: 'normal', text: 'x', expiresAt: DAY_MS });
+  const other = { ...env, TOCSIN_MASTER_KEY: Buffer.alloc(32, 7).toString('base64') };
+  await expect(startServer({ config: readConfig(other), env: other, log: createLog('silent') })).rejects.toThrow(
+    /^the master key from TOCSIN_MASTER_KEY is not .*; start with the right one: TOCSIN_MASTER_KEY=… tocsin serve/,
+  );
 });
 
 test('the version is that of the package', async () => {
