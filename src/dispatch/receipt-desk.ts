@@ -85,6 +85,8 @@ const TICK_MS = 50;
 const LOOKUP_MAX = 1_000;
 const LOOKUP_IDS_MAX = 4_000;
 const DAY_MS = 86_400_000;
+/** An alert may be held for 30 days before it is sent (alerts/rules.ts), and its facts stand under the day it came. */
+const HELD_DAYS_MAX = 31;
 /** Unmatched receipts of this process are tried again this often and for so long. */
 const UNMATCHED = { eachMs: 2_000, forMs: 120_000, max: 10_000 } as const;
 const WALK = { eachMs: 200, page: 250, againMs: 600_000 } as const;
@@ -298,12 +300,31 @@ export class ReceiptDesk {
     return new Set(receiptIds.flatMap((id) => this.#candidates(id, which).map((candidate) => candidate.id)));
   }
 
-  /** Asks memory and the database by every form. Calls back for each, in their order. */
-  async #lookUpAll(batch: readonly Waiting[], found: (waiting: Waiting, match: Found | null) => void): Promise<void> {
-    const ids = new Set(batch.flatMap((waiting) => [...this.#idsOf(waiting, 'every')]));
-    const { bind, pool, index } = this.#o;
-    const rows =
-      ids.size === 0 ? new Map<string, Match>() : await findSubmissions(pool, bind, [...ids], this.#sinceDay());
+  /**
+   * Asks memory and the database by every form. Calls back for each, in their order.
+   * @param held whether those that are not found are also looked for among alerts that were held for longer than the
+   *   horizon: thirty more partitions, so once for each receipt
+   */
+  async #lookUpAll(
+    batch: readonly Waiting[],
+    found: (waiting: Waiting, match: Found | null) => void,
+    held = false,
+  ): Promise<void> {
+    const { bind, pool, index, clock, horizonDays } = this.#o;
+    const sentSince = clock.now() - horizonDays * DAY_MS;
+    const recent = { from: utcDay(sentSince), before: null, sentSince };
+    const idsOf = (waitings: readonly Waiting[]) =>
+      new Set(waitings.flatMap((waiting) => [...this.#idsOf(waiting, 'every')]));
+    const ids = idsOf(batch);
+    const rows = ids.size === 0 ? new Map<string, Match>() : await findSubmissions(pool, bind, [...ids], recent);
+    if (held) {
+      const known = (id: string) => rows.has(id) || index.find(bind, id) !== undefined;
+      const strange = idsOf(batch.filter((waiting) => ![...this.#idsOf(waiting, 'every')].some(known)));
+      const earlier = { from: utcDay(sentSince - HELD_DAYS_MAX * DAY_MS), before: recent.from, sentSince };
+      if (strange.size > 0) {
+        for (const [id, match] of await findSubmissions(pool, bind, [...strange], earlier)) rows.set(id, match);
+      }
+    }
     for (const waiting of batch) {
       found(
         waiting,
@@ -378,13 +399,14 @@ export class ReceiptDesk {
   async #lookForEarly(now: number): Promise<void> {
     const due = this.#batch(this.#early, (waiting) => now - waiting.arrived >= EARLY_MS);
     if (due.length === 0) return;
-    await this.#lookUpAll(due, (waiting, match) => {
+    const found = (waiting: Waiting, match: Found | null) => {
       // Its submit_sm_resp came while the database was asked.
       if (!this.#early.has(waiting)) return;
       this.#dropEarly(waiting);
       if (match !== null) this.#write(waiting, match);
       else this.#writeUnmatched(waiting);
-    });
+    };
+    await this.#lookUpAll(due, found, true);
   }
 
   #writeUnmatched(waiting: Waiting): void {
@@ -440,10 +462,6 @@ export class ReceiptDesk {
       this.#unmatched.delete(waiting.id);
       this.#write(waiting, match);
     }
-  }
-
-  #sinceDay(): string {
-    return utcDay(this.#o.clock.now() - this.#o.horizonDays * DAY_MS);
   }
 }
 

@@ -26,6 +26,14 @@ const FOUND = `
   JOIN alert a ON a.day = d.day AND a.id = d.alert
   LEFT JOIN final_state f ON f.day = s.day AND f.delivery = s.delivery`;
 
+/** Where to look: alerts accepted on these days, and submissions since then. */
+export interface Within {
+  from: string;
+  /** Exclusive; null for no end. */
+  before: string | null;
+  sentSince: EpochMs;
+}
+
 /**
  * Looks ids up in the database; ids without a submission are left out. Leans on submission (bind, message_id): 1,653 ids
  * among a million submissions take 12–19 ms.
@@ -34,13 +42,13 @@ export async function findSubmissions(
   pool: Pool,
   bind: number,
   messageIds: readonly string[],
-  sinceDay: string,
+  { from, before, sentSince }: Within,
 ): Promise<Map<string, Match>> {
   const rows = await pool.query<FoundRow>(
     `SELECT DISTINCT ON (s.message_id) ${FOUND}
-     WHERE s.bind = $1 AND s.message_id = ANY($2::text[]) AND s.day >= $3::date
+     WHERE s.bind = $1 AND s.message_id = ANY($2::text[]) AND s.day >= $3::date AND s.day < $4::date AND s.sent_at >= $5
      ORDER BY s.message_id, s.sent_at DESC`,
-    [bind, messageIds, sinceDay],
+    [bind, messageIds, from, before ?? 'infinity', sentSince],
   );
   const tracks = await tracksOf(pool, rows);
   return new Map(

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
-import { createMetrics, DatabaseClock, openBoss, readDatabaseTime } from '../platform/index.ts';
+import { createMetrics, DatabaseClock, openBoss, readDatabaseTime, utcDay } from '../platform/index.ts';
 import { loadPolicies, Names, type Policies } from '../policy/index.ts';
 import { DeliveryReader } from '../records/index.ts';
 import { messageOf, startSmsc } from '../smpp/fixtures.ts';
@@ -265,6 +265,25 @@ describe('a carrier that gives ids in hex and names them in decimal (jasmin #535
     for (const { n } of carrier.taken) carrier.send(delivered(String(n).padStart(10, '0')));
     expect(states(await ended(alarm))).toEqual({ [DELIVERED]: 60 });
     expect(after.stats().ids.form).toBe('decimal-of-hex');
+  });
+
+  test('of alerts that were held for longer than the horizon are found in the database', async () => {
+    const carrier = await carrierWith({ receipts: () => [] });
+    const heldMs = 20 * 86_400_000;
+    await db.database.pools.control.query('SELECT make_day($1::date)', [utcDay(Date.now() - heldMs)]);
+    const before = await rig(carrier.port);
+    const alarm = await before.planter.plant({ lane: 'emergency', route: 'default', count: 5, heldMs });
+    await eventually(
+      () => carrier.taken.length,
+      (taken) => taken === 5,
+    );
+    const after = await before.restart();
+    await eventually(
+      () => after.dispatch.bindsDown.length,
+      (down) => down === 0,
+    );
+    for (const { n } of carrier.taken) carrier.send(delivered(String(n)));
+    expect(states(await ended(alarm))).toEqual({ [DELIVERED]: 5 });
   });
 
   test('receipts that come before their submit_sm_resp wait for it', async () => {

@@ -382,3 +382,13 @@ test('a bind slows down while its SMSC says that it is congested, and is not thr
   // A tenth of the contract each second, after a second without a word of congestion.
   await vi.waitFor(async () => expect(await rate(20)).toBeGreaterThan(0.8 * free), { timeout: 25_000, interval: 500 });
 }, 60_000);
+
+test('emergencies go through the part of the window that is theirs, though the turn is at lanes that have no room', async () => {
+  const smsc = await smscOf({ verdict: (frame) => (readSubmitSm(frame).shortMessage.length > 100 ? 'hold' : 0) });
+  const half = (text: string): string => text.replace('ceiling: 1', 'ceiling: 0.5');
+  const { planter } = await rig({ 'ceiling-a': { smsc, lines: ['tps: 500'] } }, half);
+  await planter.plant({ lane: 'bulk', route: 'refusals', count: 100, text: 'b'.repeat(120) });
+  await vi.waitFor(() => expect(smsc.arrived).toHaveLength(18), { timeout: 5_000, interval: 5 });
+  await plant(planter, 6, 'Flood warning.');
+  await vi.waitFor(() => expect(smsc.arrived).toHaveLength(24), { timeout: 1_000, interval: 5 });
+}, 30_000);

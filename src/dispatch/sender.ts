@@ -330,9 +330,11 @@ export class Sender {
     for (let sends = 0; sends < SENDS_PER_TURN; sends++) {
       const ready = this.#isReady;
       for (const lane of LANES_BY_URGENCY) ready[lane] = this.#ready[lane].length > 0;
-      const lane = nextLane(this.#schedule, ready);
-      if (lane === null) return;
-      if (wire.freeFor(lane === 'emergency') <= 0 || !this.#o.mayOwn()) return;
+      const next = nextLane(this.#schedule, ready);
+      if (next === null || !this.#o.mayOwn()) return;
+      // A lane that has no room in the window gives its turn to emergency, which may have some of its own.
+      const lane = ready.emergency && wire.freeFor(next === 'emergency') <= 0 ? 'emergency' : next;
+      if (wire.freeFor(lane === 'emergency') <= 0) return;
       const monotonic = clock.monotonic();
       const item = this.#ready[lane][0] as Item;
       const now = clock.now();
@@ -368,7 +370,8 @@ export class Sender {
         return;
       }
       this.#o.unanswered?.add(sent);
-      charge(this.#schedule, lane, ready);
+      // Out of its turn emergency takes nothing from the others.
+      if (lane === next) charge(this.#schedule, lane, ready);
       this.#o.onSent?.(lane, sent);
       if (item.toSend.length === 0) this.#dropHead(lane, item);
     }

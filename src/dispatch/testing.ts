@@ -25,6 +25,8 @@ export interface PlantOptions {
   secret?: boolean;
   validForMs?: number;
   chunkSize?: number;
+  /** It was accepted so long ago, and held since; the partitions of that day must be there. */
+  heldMs?: number;
 }
 
 export class Planter {
@@ -61,9 +63,10 @@ export class Planter {
     const { names, clock, boss } = this.o;
     const { lane, route, count } = options;
     const now = clock.now();
-    const day = utcDay(now);
+    const accepted = now - (options.heldMs ?? 0);
+    const day = utcDay(accepted);
     const expiresAt = now + (options.validForMs ?? 3_600_000);
-    const time = now.toString(16).padStart(12, '0');
+    const time = accepted.toString(16).padStart(12, '0');
     const random = randomBytes(10).toString('hex');
     const alert = `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(0, 3)}-8${random.slice(3, 6)}-${random.slice(6, 18)}`;
     const body = await this.#ids.take(1);
