@@ -14,7 +14,6 @@ import {
 } from './platform/index.ts';
 import { PolicyError, policyCheck } from './policy/index.ts';
 import type { SimulateOptions } from './simulate.ts';
-import { PROTOCOL } from './smpp/index.ts';
 import { version } from './version.ts';
 
 /** Imports a command's rooms only when it runs, so that `--help` and `policy check` are quick. */
@@ -96,7 +95,8 @@ const policy = program.command('policy').description('the policies of this insta
 policy
   .command('check')
   .description('read the policies and say what they are, or what is wrong')
-  .action(() => {
+  .action(async () => {
+    const { PROTOCOL } = await import('./smpp/index.ts');
     console.log(
       policyCheck(readConfig({ ...process.env, DATABASE_URL: '', NODE_ENV: '' }).policies, process.env, PROTOCOL),
     );
