@@ -4,16 +4,15 @@
  * Two simulated carriers of 700 TPS; 20,000 subscribers from a CSV; a bank posts one transaction alert to each; when
  * 2,000 of those are out, an emergency broadcast to 5,000 must overtake the rest.
  */
-import { fork } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import logUpdate from 'log-update';
 import { Pool as HttpPool } from 'undici';
 import { createKey } from './access/index.ts';
 import { verify } from './audit/index.ts';
+import { startChild } from './child-server.ts';
 import { type DemoTimes, measureDemo } from './demo-figures.ts';
 import { type DemoProgress, type DemoSnapshot, liveLine, liveLines, readSnapshot, summary } from './demo-view.ts';
 import { FACT_TABLES } from './facts.ts';
@@ -205,51 +204,6 @@ async function writePolicies(folder: string, port: number): Promise<void> {
 `,
   );
   await writeFile(join(folder, 'carriers.yaml'), `carriers:\n${carriers.join('')}`);
-}
-
-export interface ChildServer {
-  pid: number;
-  url: string;
-  databaseUrl: string;
-  stop: () => Promise<void>;
-}
-
-/** The server as a process of its own, as in earnest. */
-export async function startChild(folder: string): Promise<ChildServer> {
-  const child = fork(fileURLToPath(new URL('./main.ts', import.meta.url)), ['serve'], {
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    env: {
-      ...process.env,
-      NODE_ENV: 'demo',
-      DATABASE_URL: '',
-      HOST: '127.0.0.1',
-      PORT: '0',
-      TOCSIN_HOME: join(folder, 'home'),
-      TOCSIN_KEYRING: join(folder, 'keyring'),
-      TOCSIN_POLICIES: join(folder, 'policies'),
-      TOCSIN_DEMO_PASSWORD: 'demo',
-      LOG_LEVEL: process.env.LOG_LEVEL ?? 'error',
-    },
-  });
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  const ready = await new Promise<{ url: string; databaseUrl: string }>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error('the server did not come up within 60 s')), 60_000);
-    child.once('message', (message) => {
-      clearTimeout(timer);
-      resolve(message as { url: string; databaseUrl: string });
-    });
-    child.once('exit', (code) => reject(new Error(`the server ended with code ${code}`)));
-  });
-  return {
-    ...ready,
-    pid: child.pid ?? 0,
-    stop: async () => {
-      child.kill('SIGTERM');
-      const timer = setTimeout(() => child.kill('SIGKILL'), 30_000);
-      await exited;
-      clearTimeout(timer);
-    },
-  };
 }
 
 async function request(

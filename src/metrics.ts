@@ -6,7 +6,14 @@ import type { AlertService, Intake } from './alerts/index.ts';
 import type { Backlog, BindDispatcher, Dispatch, SubmissionCounts } from './dispatch/index.ts';
 import type { Fanout } from './fanout/index.ts';
 import { type ObservedRequest, PROBLEM_CODES, type ProblemCode } from './http/index.ts';
-import { type Clock, type Database, Durations, type Metrics, type Sample } from './platform/index.ts';
+import {
+  type Clock,
+  type Database,
+  Durations,
+  type LoopDelayMonitor,
+  type Metrics,
+  type Sample,
+} from './platform/index.ts';
 import { LANES, type LaneName, type Policies } from './policy/index.ts';
 import { MESSAGE_STATE } from './records/index.ts';
 
@@ -74,6 +81,7 @@ export interface Observed {
   pools: Database['pools'];
   policies: Policies;
   clock: Clock;
+  loop: LoopDelayMonitor;
 }
 
 export function registerMetrics(metrics: Metrics, observed: Observed): void {
@@ -81,6 +89,13 @@ export function registerMetrics(metrics: Metrics, observed: Observed): void {
   backlogMetrics(metrics, observed);
   bindMetrics(metrics, observed);
   databaseMetrics(metrics, observed);
+  metrics.gauge('tocsin_event_loop_delay_seconds', 'How late the event loop came to its timers, lately', () => {
+    const { p99, max } = observed.loop.read();
+    return [
+      [{ quantile: '0.99' }, p99 / 1_000],
+      [{ quantile: '1' }, max / 1_000],
+    ];
+  });
 }
 
 function intakeMetrics(metrics: Metrics, { traffic, intake, fanout }: Observed): void {

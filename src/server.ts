@@ -28,6 +28,7 @@ import {
   IdAllocator,
   keepHeapSmall,
   type Log,
+  LoopDelayMonitor,
   masterKey,
   masterKeyPath,
   openBoss,
@@ -207,7 +208,9 @@ async function open(
   shutdown.add('fan-out', 30, () => fanout.stop());
   shutdown.add('intake', 20, () => intake.drain());
   const metrics = createMetrics();
-  registerMetrics(metrics, { traffic, refusals, dispatch, intake, fanout, backlog, pools, policies, clock });
+  const loop = new LoopDelayMonitor();
+  shutdown.add('event loop', 10, async () => loop.close());
+  registerMetrics(metrics, { traffic, refusals, dispatch, intake, fanout, backlog, pools, policies, clock, loop });
   meterCarriers(metrics, wires);
   meterReceipts(metrics, dispatch.binds);
   const spoolDir = tmpdir();

@@ -32,6 +32,7 @@ const observed = {
   pools: { p: { name: 'p', stats: {} } },
   policies: { routing: { routes: [{ name: 'r' }] }, carriers: { b: {} } },
   clock: { now: () => 0 },
+  loop: { read: () => ({ p99: 0, max: 0 }) },
 } as unknown as Observed;
 
 /** The rows of the page's tables, in the order in which the code registers them. */

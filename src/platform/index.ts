@@ -15,6 +15,7 @@ export {
 } from './database.ts';
 export { type EmbeddedServer, freePort, startEmbedded } from './embedded.ts';
 export { ConfigError, StartError, TransactionFailed } from './errors.ts';
+export { type LoopDelay, LoopDelayMonitor } from './event-loop.ts';
 export { keepHeapSmall } from './heap.ts';
 export { IdAllocator, idBlockSize } from './ids.ts';
 export { Liveness } from './liveness.ts';

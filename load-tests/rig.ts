@@ -1,0 +1,236 @@
+/**
+ * What a scenario stands on: a PostgreSQL of its own, simulated carriers in processes of their own, and one or more
+ * servers as in earnest, all on loopback and in a temporary folder. `close` ends everything and removes the folder.
+ */
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parse } from 'yaml';
+import { createKey } from '../src/access/index.ts';
+import { verify } from '../src/audit/index.ts';
+import { type ChildServer, startChild } from '../src/child-server.ts';
+import { FACT_TABLES } from '../src/facts.ts';
+import {
+  type ConnectionTarget,
+  type Database,
+  databaseUrl,
+  type EmbeddedServer,
+  openDatabase,
+  startEmbedded,
+} from '../src/platform/index.ts';
+import type { LaneName } from '../src/policy/index.ts';
+import { forkSimulator, type LedgerRecord, readLedger, type SimulatorProcess } from '../src/simulator/index.ts';
+import { type ProcessFigures, round } from './gauges.ts';
+
+/** The optional parameter in which submit_sm carry `delivery.attempt.segment`, for comparison message by message. */
+export const CORRELATION_TLV = 0x1400;
+
+export interface RigOptions {
+  /** Accounts of the simulated SMSC; each needs a carrier of the same name. The password of all is `demo`. */
+  accounts: readonly ({ systemId: string } & Record<string, unknown>)[];
+  /** Fields of carriers.yaml by carrier, over the defaults below. */
+  carriers: Readonly<Record<string, Record<string, unknown>>>;
+  /** routing.yaml's routes; one for every number and all carriers when absent. */
+  routes?: readonly Record<string, unknown>[];
+  /** Changes lanes.yaml (a copy of policies/lanes.yaml, parsed). */
+  lanes?: (lanes: Record<string, Record<string, unknown>>) => void;
+  /** Servers that share the database. Default 1. */
+  servers?: number;
+  /** Environment of every server. */
+  env?: Readonly<Record<string, string>>;
+}
+
+export interface Rig {
+  readonly folder: string;
+  readonly sim: SimulatorProcess;
+  readonly servers: ChildServer[];
+  readonly postgres: EmbeddedServer;
+  readonly target: ConnectionTarget;
+  /** For the scenario's own questions. */
+  readonly database: Database;
+  /** One more server on the same database. */
+  addServer(env?: Readonly<Record<string, string>>): Promise<ChildServer>;
+  key(lanes: readonly LaneName[]): Promise<string>;
+  /** POSTs JSON to the first server (or `to`) with a key; throws unless it is answered 2xx. */
+  post(path: string, key: string, body: unknown, to?: ChildServer): Promise<unknown>;
+  /** Imports `count` numbers, from `first` on, as a list. Numbers never leave this machine. */
+  list(name: string, key: string, count: number, first?: number): Promise<void>;
+  /** Resolves as soon as `count` deliveries are final, or throws. */
+  untilFinal(count: number, withinMs: number): Promise<void>;
+  /** Every submit_sm that the SMSC accepted, in the order of their arrival. */
+  submits(each: (record: Readonly<LedgerRecord>) => void): Promise<void>;
+  /** All chains and facts agree. */
+  verified(): Promise<boolean>;
+  /** Memory and delay of the event loop of the worst server since the rig stands. */
+  figures(): Promise<ProcessFigures>;
+  close(): Promise<void>;
+}
+
+const WATCH_MS = 250;
+
+export async function openRig(options: RigOptions): Promise<Rig> {
+  const folder = await mkdtemp(join(tmpdir(), 'tocsin-load-'));
+  const ends: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true, force: true })];
+  const close = async (): Promise<void> => {
+    for (const end of ends.splice(0).reverse()) await end();
+  };
+  try {
+    const ledger = join(folder, 'submits');
+    const sim = await forkSimulator({
+      accounts: options.accounts.map((account) => ({ password: 'demo', ...account })),
+      correlationTlv: CORRELATION_TLV,
+      ledger,
+    });
+    ends.push(() => sim.stop());
+    await writePolicies(join(folder, 'policies'), sim.port, options);
+    const postgres = await startEmbedded({ home: join(folder, 'database'), log: { info: () => {}, warn: () => {} } });
+    ends.push(() => postgres.destroy());
+    const { target } = postgres;
+    const servers: ChildServer[] = [];
+    ends.push(() => Promise.all(servers.map((server) => server.stop())));
+    const addServer = async (env: Readonly<Record<string, string>> = {}): Promise<ChildServer> => {
+      const server = await startChild(folder, { DATABASE_URL: databaseUrl(target), ...options.env, ...env });
+      servers.push(server);
+      return server;
+    };
+    for (let n = 0; n < (options.servers ?? 1); n++) await addServer();
+    const database = await openDatabase({ target });
+    ends.push(() => database.close());
+    const gauge = watchServers(servers);
+    ends.push(async () => gauge.stop());
+    const rig: Rig = {
+      folder,
+      sim,
+      servers,
+      postgres,
+      target,
+      database,
+      addServer,
+      key: (lanes) =>
+        createKey(database, {
+          organisation: 'Load',
+          producer: `load ${lanes.join(' ')}`,
+          lanes: [...lanes],
+          scopes: ['alerts:write', 'alerts:read', 'lists:write'],
+        }),
+      post: async (path, key, body, to = servers[0] as ChildServer) => {
+        const answer = await fetch(`${to.url}${path}`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+          body: JSON.stringify(body),
+        });
+        if (!answer.ok) throw new Error(`${path} was answered ${answer.status}: ${await answer.text()}`);
+        return await answer.json();
+      },
+      list: async (name, key, count, first = 0) => {
+        const rows = Array.from({ length: count }, (_, index) => msisdn(first + index));
+        const put = await fetch(`${servers[0]?.url}/v1/lists/${name}/import`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${key}`, 'content-type': 'text/csv' },
+          body: `msisdn\n${rows.join('\n')}\n`,
+        });
+        if (!put.ok) throw new Error(`the list was answered ${put.status}: ${await put.text()}`);
+      },
+      untilFinal: async (count, withinMs) => {
+        const from = performance.now();
+        let final = await finals(database);
+        while (final < count) {
+          const took = performance.now() - from;
+          if (took > withinMs) throw new Error(`${final} of ${count} deliveries were final in time`);
+          // Counting is load of its own: seldom while the end is far.
+          const leftMs = final === 0 ? 1_000 : (took / final) * (count - final);
+          await sleep(Math.min(2_000, Math.max(50, leftMs / 4)));
+          final = await finals(database);
+        }
+      },
+      submits: async (each) => {
+        await sim.flush();
+        await readLedger(ledger, each);
+      },
+      verified: async () => (await verify(database, FACT_TABLES)).verified,
+      figures: gauge.read,
+      close,
+    };
+    return rig;
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Numbers of a range that Ofcom keeps for fiction, and beyond it: the simulated carrier listens on loopback alone. */
+export function msisdn(index: number): string {
+  return `+4477${String(index).padStart(8, '0')}`;
+}
+
+async function finals(database: Database): Promise<number> {
+  const [row] = await database.pools.reader.query<{ n: number }>('SELECT count(*) AS n FROM final_state');
+  return row?.n ?? 0;
+}
+
+async function writePolicies(folder: string, port: number, options: RigOptions): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const lanes = parse(await readFile(new URL('../policies/lanes.yaml', import.meta.url), 'utf8'));
+  options.lanes?.(lanes.lanes);
+  const carriers = Object.fromEntries(
+    Object.entries(options.carriers).map(([name, fields]) => [
+      name,
+      {
+        host: '127.0.0.1',
+        port,
+        systemId: name,
+        password: { env: 'TOCSIN_DEMO_PASSWORD' },
+        correlationTlv: CORRELATION_TLV,
+        defaultSender: 'Tocsin',
+        ...fields,
+      },
+    ]),
+  );
+  const routes = options.routes ?? [{ name: 'default', prefixes: ['+'], binds: Object.keys(carriers) }];
+  // YAML as JSON: every string is quoted.
+  await writeFile(join(folder, 'lanes.yaml'), JSON.stringify(lanes));
+  await writeFile(join(folder, 'carriers.yaml'), JSON.stringify({ carriers }));
+  await writeFile(join(folder, 'routing.yaml'), JSON.stringify({ routes }));
+}
+
+/** Memory from the system, the delay of the event loop from what each server says of itself. */
+function watchServers(servers: readonly ChildServer[]): { read(): Promise<ProcessFigures>; stop(): void } {
+  let rssMb = 0;
+  const delay = { p99: 0, max: 0 };
+  const look = async (): Promise<void> => {
+    await Promise.all(
+      servers.map(async ({ url, pid }) => {
+        rssMb = Math.max(rssMb, await rssOf(pid));
+        const text = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(5_000) })
+          .then((answer) => answer.text())
+          .catch(() => '');
+        const of = (quantile: string): number =>
+          1_000 * Number(text.match(`tocsin_event_loop_delay_seconds{quantile="${quantile}"} (\\S+)`)?.[1] ?? 0);
+        delay.p99 = Math.max(delay.p99, of('0.99'));
+        delay.max = Math.max(delay.max, of('1'));
+      }),
+    );
+  };
+  let last = performance.now();
+  const timer = setInterval(() => {
+    for (const { pid } of servers) void rssOf(pid).then((mb) => (rssMb = Math.max(rssMb, mb)));
+    // The servers' windows are of ten seconds: asked half as often, nothing is missed, and asking costs nothing.
+    if (performance.now() - last < 5_000) return;
+    last = performance.now();
+    void look();
+  }, WATCH_MS);
+  return {
+    read: async () => {
+      await look();
+      return { rssMbMax: Math.round(rssMb), eventLoopDelayMs: { p99: round(delay.p99), max: round(delay.max) } };
+    },
+    stop: () => clearInterval(timer),
+  };
+}
+
+/** Resident memory of a process in MB; 0 where the system doesn't tell, or when it has ended. */
+export async function rssOf(pid: number): Promise<number> {
+  const statm = await readFile(`/proc/${pid}/statm`, 'utf8').catch(() => '');
+  return (Number(statm.split(' ')[1] ?? 0) * 4_096) / 1e6;
+}
