@@ -142,7 +142,21 @@ test('has only labels that the policies and the code bound, and a line of help f
   const ours = text.split('\n').filter((line) => /^tocsin_(?!nodejs_|process_)/.test(line));
   const labels = new Set(ours.flatMap((line) => [...line.matchAll(/[{,](\w+)="/g)].map(([, name]) => name)));
   expect([...labels].sort()).toEqual([
-    ...['bind', 'class', 'form', 'kind', 'lane', 'le', 'outcome', 'pool', 'problem', 'route', 'state', 'status'],
+    ...[
+      'bind',
+      'class',
+      'form',
+      'kind',
+      'lane',
+      'le',
+      'outcome',
+      'pool',
+      'problem',
+      'quantile',
+      'route',
+      'state',
+      'status',
+    ],
   ]);
   for (const line of ours) {
     const name = line.replace(/(_bucket|_sum|_count)?[{ ].*/, '');
