@@ -40,8 +40,9 @@ import {
   utcDay,
   Vault,
 } from './platform/index.ts';
-import { type LaneName, loadPolicies, Names, type Policies } from './policy/index.ts';
+import { type LaneName, LivePolicies, loadPolicies, Names, type Policies } from './policy/index.ts';
 import { recordPolicies } from './policy-load.ts';
+import { PolicyReload } from './policy-reload.ts';
 import { DeliveryReader } from './records/index.ts';
 import { PROTOCOL, STATUS_MAX, statusName } from './smpp/index.ts';
 import { textSource } from './texts.ts';
@@ -86,10 +87,11 @@ export async function databaseTarget(
 export async function startServer({ config, env, log, onSent }: ServerOptions): Promise<RunningServer> {
   keepHeapSmall();
   // A mistake in a policy stops the start before anything is opened.
-  const policies = loadPolicies(config.policies, env, PROTOCOL);
+  const load = () => loadPolicies(config.policies, env, PROTOCOL);
+  const policies = new LivePolicies(load());
   const shutdown = new Shutdown(log);
   try {
-    return await open({ config, env, log, ...(onSent === undefined ? {} : { onSent }) }, policies, shutdown);
+    return await open({ config, env, log, ...(onSent === undefined ? {} : { onSent }) }, policies, load, shutdown);
   } catch (error) {
     await shutdown.run('the start failed');
     throw error;
@@ -98,7 +100,8 @@ export async function startServer({ config, env, log, onSent }: ServerOptions): 
 
 async function open(
   { config, log, onSent }: ServerOptions,
-  policies: Policies,
+  policies: LivePolicies,
+  load: () => Policies,
   shutdown: Shutdown,
 ): Promise<RunningServer> {
   const { target, stop } = await databaseTarget(config, log);
@@ -173,6 +176,15 @@ async function open(
     ...(onSent === undefined ? {} : { onSent }),
   });
   shutdown.add('dispatch', 40, (leftMs) => dispatch.stop(Math.min(18_000, leftMs - 3_000)));
+  const reload = new PolicyReload({
+    folder: config.policies,
+    live: policies,
+    load,
+    record: (next) => recordPolicies({ writer: acts, clock, process: row.id, policies: next }),
+    apply: (next) => dispatch.apply(next),
+    log,
+  });
+  shutdown.add('policies', 10, () => reload.close());
   const gate = new EmergencyGate({ clock, journalLagMs: () => dispatch.journal.lagMs() });
   const lists = new Lists({
     pool: pools.reader,

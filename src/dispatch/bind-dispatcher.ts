@@ -115,6 +115,8 @@ const WRITTEN_WITHIN_MS = 1_000;
 /** A bind that is down this long gives its chunks back to the others of the route. */
 const HAND_BACK_AFTER_MS = 30_000;
 
+const prefetchOf = ({ tps }: CarrierPolicy): number => Math.max(PREFETCH.min, Math.min(PREFETCH.max, Math.ceil(tps)));
+
 const openOf = ({ item, segment }: Sent) => ({
   delivery: item.id,
   attempt: item.chunk.attempt,
@@ -125,9 +127,9 @@ const openOf = ({ item, segment }: Sent) => ({
 export class BindDispatcher {
   readonly name: string;
   readonly counts = new BindCounts();
-  readonly #o: BindDispatcherOptions;
+  #o: BindDispatcherOptions;
   readonly #feeds: Feed[];
-  readonly #prefetch: number;
+  #prefetch: number;
   readonly #wire: CarrierWire;
   readonly #lease: BindLease;
   readonly #desk: ReceiptDesk;
@@ -168,7 +170,7 @@ export class BindDispatcher {
     );
     this.#unanswered = options.carrier.userMessageReference ? new Unanswered(openOf, UNANSWERED_MAX) : null;
     this.#withTlvs = alertTlvs({ [this.name]: options.carrier }).size > 0;
-    this.#prefetch = Math.max(PREFETCH.min, Math.min(PREFETCH.max, Math.ceil(options.carrier.tps)));
+    this.#prefetch = prefetchOf(options.carrier);
     this.#downSince = options.clock.monotonic();
     this.#desk = new ReceiptDesk({
       bind: options.bind.id,
@@ -203,9 +205,22 @@ export class BindDispatcher {
     this.#poll = setInterval(() => this.#onPoll(), POLL_MS);
   }
 
+  /** Policies have changed: of those in force what concerns this bind, its sessions standing. */
+  apply(carrier: CarrierPolicy, lanes: Readonly<Record<LaneName, LanePolicy>>): void {
+    this.#o = { ...this.#o, carrier, lanes };
+    this.#prefetch = prefetchOf(carrier);
+    this.#sender?.apply(carrier, lanes);
+    this.wake(null);
+  }
+
   start(): void {
     this.#wire.start();
     this.#lease.start();
+  }
+
+  /** The policy in force. */
+  get carrier(): CarrierPolicy {
+    return this.#o.carrier;
   }
 
   /** Sessions bound right now. */

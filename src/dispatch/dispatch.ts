@@ -152,6 +152,11 @@ export class Dispatch {
     return dispatch;
   }
 
+  /** Puts policies in force that can take effect while it runs; those of binds that they do not name stay. */
+  apply({ carriers, lanes }: Pick<Policies, 'carriers' | 'lanes'>): void {
+    for (const bind of this.binds) bind.apply(carriers[bind.name] ?? bind.carrier, lanes);
+  }
+
   /** Names of binds without a session. */
   get bindsDown(): string[] {
     return this.binds.filter((bind) => !bind.up).map((bind) => bind.name);

@@ -28,7 +28,7 @@ import { charge, LANES_BY_URGENCY, type LaneSchedule, newSchedule, nextLane, per
 import { afterCongestion, afterThrottled, FULL_PACE, type Pace, shareAt } from './pace.ts';
 import type { Match, ReceiptIndex, Track } from './receipts.ts';
 import { nextRetryAt, type RetryPace } from './retry.ts';
-import { type Slot, Throttle } from './throttle.ts';
+import { type Slot, Throttle, type ThrottleOptions } from './throttle.ts';
 import type { DispatchExtra, HeldChunk, Item } from './types.ts';
 import type { Unanswered } from './unanswered.ts';
 
@@ -96,17 +96,17 @@ const TICK_MS = 250;
 const THROTTLED_REST_MS = 1_000;
 
 export class Sender {
-  readonly #o: SenderOptions;
+  #o: SenderOptions;
   readonly #throttle: Throttle;
   #pace: Pace = FULL_PACE;
-  readonly #schedule: LaneSchedule;
+  #schedule: LaneSchedule;
   /** Chunks with unclaimed positions, in the order in which they are to be claimed. */
   readonly #chunks: Record<LaneName, HeldChunk[]> = perLane(() => []);
   readonly #held = new Set<HeldChunk>();
   /** Claimed and not yet on the wire; the head is next. */
   readonly #ready: Record<LaneName, Item[]> = perLane(() => []);
   readonly #isReady: Record<LaneName, boolean> = perLane(() => false);
-  readonly claimLimit: number;
+  claimLimit: number;
   #undecided = 0;
   #claiming = false;
   #sendTimer: NodeJS.Timeout | null = null;
@@ -117,12 +117,22 @@ export class Sender {
 
   constructor(options: SenderOptions) {
     this.#o = options;
-    const { tps, guardMs, window, sessions, claimLimit } = options.carrier;
-    this.#throttle = new Throttle({ tps, guardMs }, options.clock.monotonic());
+    this.#throttle = new Throttle(contractOf(options.carrier, options.clock), options.clock.monotonic());
     this.#schedule = newSchedule(options.lanes);
-    const slow = tps < 2 * window * sessions ? Math.max(1, Math.floor(tps)) : Number.POSITIVE_INFINITY;
-    this.claimLimit = Math.min(claimLimit ?? Number.POSITIVE_INFINITY, Math.max(1, 2 * window * sessions), slow);
+    this.claimLimit = claimLimitOf(options.carrier);
     this.#tick = setInterval(() => this.#onTick(), TICK_MS);
+  }
+
+  /** Policies have changed: what of them counts here holds from the next PDU on (`applyLive` says what can change). */
+  apply(carrier: CarrierPolicy, lanes: Readonly<Record<LaneName, LanePolicy>>): void {
+    const { clock } = this.#o;
+    const now = clock.monotonic();
+    this.#o = { ...this.#o, carrier, lanes };
+    this.#throttle.change(contractOf(carrier, clock), now);
+    this.#throttle.use(shareAt(this.#pace, now), now);
+    this.#schedule = { ...this.#schedule, shares: lanes };
+    this.claimLimit = claimLimitOf(carrier);
+    this.kick();
   }
 
   /** Deliveries of a lane in memory that are not yet on the wire. */
@@ -763,4 +773,15 @@ export class Sender {
     chunk.done = true;
     this.#held.delete(chunk);
   }
+}
+
+function contractOf({ tps, guardMs, tpsWindow }: CarrierPolicy, clock: Clock): ThrottleOptions {
+  return { tps, guardMs, window: tpsWindow, wallOffsetMs: clock.now() - clock.monotonic() };
+}
+
+/** K (DESIGN §6): on a slow bind at most what a second of its TPS takes. */
+function claimLimitOf({ tps, window, sessions, claimLimit }: CarrierPolicy): number {
+  const windows = Math.max(1, 2 * window * sessions);
+  const slow = tps < windows ? Math.max(1, Math.floor(tps)) : Number.POSITIVE_INFINITY;
+  return Math.min(claimLimit, windows, slow);
 }

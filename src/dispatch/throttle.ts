@@ -1,82 +1,138 @@
 /**
- * Per-bind throttle, exact against a strict sliding window (DESIGN §6).
+ * Throttle, exact against the window in which the SMSC counts (DESIGN §6; tps-window.ts says which there are). One for each
+ * bind, and one more for each sender and prefix that has a limit of its own.
  *
- * With R = contracted TPS, a PDU may leave only 1 s after the R-th last one **arrived** at the SMSC. When that was we
- * never see: at the earliest when it left, at the latest when the SMSC answered it, or one sent behind it on the same
- * connection, less the shortest round trip seen lately. What lies beyond the guard is waited for, so that a path or an
- * SMSC that was held up for a moment does not see the next second's PDUs too close (docs/decisions/0004).
+ * With n PDUs allowed in a stretch of time, a PDU may leave only one stretch after the n-th last one **arrived** at the
+ * SMSC. When that was we never see: at the earliest when it left, at the latest when the SMSC answered it, or one sent
+ * behind it on the same connection, less the shortest round trip seen lately. What lies beyond the guard is waited for, so
+ * that a path or an SMSC that was held up for a moment does not see the next second's PDUs too close
+ * (docs/decisions/0008).
  *
- * Inside that, PDUs are paced evenly; a process that was held up may catch up with a burst of at most max(1, 0.1 R).
- * Below 1 TPS the window is 1 ÷ R seconds for one PDU; between whole numbers the whole part counts, because "2.5 in any
- * second" is broken by a third PDU.
+ * Inside that, PDUs are paced evenly; a process that was held up may catch up with a burst of at most max(1, 0.1 R). Of a
+ * rate below the contract (`use`) the same holds: R is then that rate.
  *
  * No clock inside: every call names the monotonic time in milliseconds.
  */
-/** How long a stall of the process may be caught up. */
-const BURST_SECONDS = 0.1;
+import type { TpsWindow } from '../policy/index.ts';
+import { awayFromMark, freeAfter, type Span, spanOf } from './tps-window.ts';
+
 /** How late an arrival is believed to be, at most, when nothing is answered any more. */
 const LATE_MAX_MS = 1_000;
 /** A shortest round trip that was not seen again for this long to twice as long is forgotten: the path has changed. */
 const ROUND_TRIP_KEPT_MS = 30_000;
+/** Before the first PDU there is room for as many as any contract allows in a stretch. */
+const FIRST_SLOT = 1_000_000;
 
 export interface ThrottleOptions {
   /** Contracted submit_sm per second, > 0, may be fractional. */
   tps: number;
   /** Milliseconds by which an arrival may be late without being noticed; they are added to the window of each PDU. */
   guardMs: number;
+  /** How the SMSC counts. Default: in any second. */
+  window?: TpsWindow;
+  /** What is added to monotonic time to get wall time; for a window of wall seconds. */
+  wallOffsetMs?: number;
 }
 
 /** Number of a PDU that left: each is one above the last. */
 export type Slot = number;
 
 export class Throttle {
-  readonly tps: number;
-  readonly #windowMs: number;
-  readonly #guardMs: number;
+  #tps: number;
+  #guardMs: number;
+  #window: TpsWindow;
+  #wallOffsetMs: number;
   /** What is refilled each second: the contract, or the share of it that is in use. */
   #rate: number;
-  #burst: number;
-  /** When the last R PDUs left. */
-  readonly #left: Float64Array;
+  #span: Span;
+  /** When the last PDUs left, as many as the contract allows in a stretch. */
+  #left: Float64Array;
   /** The latest time at which each of them arrived, as far as it is known. */
-  readonly #arrived: Float64Array;
+  #arrived: Float64Array;
+  /** 1 for each of them that the SMSC threw back. */
+  #thrownBack: Uint8Array;
   /** The slot of the next PDU. */
-  #next: Slot = 0;
+  #next: Slot;
   /** All slots below are known to have arrived. */
-  #answeredTo: Slot = 0;
+  #answeredTo: Slot;
   #tokens: number;
   #refilledAt: number;
   #pausedUntil = Number.NEGATIVE_INFINITY;
   readonly #roundTrip = { shortest: Number.POSITIVE_INFINITY, before: Number.POSITIVE_INFINITY, since: 0 };
 
   /** The history before `now` is unknown and counts as full: the first PDU may leave one window later. */
-  constructor({ tps, guardMs }: ThrottleOptions, now: number) {
-    if (!(tps > 0) || !(guardMs >= 0)) throw new RangeError('tps must be > 0 and guardMs ≥ 0');
-    this.tps = tps;
-    this.#windowMs = tps >= 1 ? 1000 : 1000 / tps;
+  constructor(options: ThrottleOptions, now: number) {
+    const { tps, guardMs, window = 'sliding', wallOffsetMs = 0 } = checked(options);
+    this.#tps = tps;
     this.#guardMs = guardMs;
+    this.#window = window;
+    this.#wallOffsetMs = wallOffsetMs;
     this.#rate = tps;
-    this.#burst = Math.max(1, BURST_SECONDS * tps);
-    const length = Math.max(1, Math.floor(tps));
+    this.#span = spanOf(window, tps);
+    const length = this.#span.most;
     this.#left = new Float64Array(length).fill(now);
     this.#arrived = new Float64Array(length).fill(now);
-    this.#next = length;
-    this.#answeredTo = length;
+    this.#thrownBack = new Uint8Array(length);
+    this.#next = FIRST_SLOT;
+    this.#answeredTo = FIRST_SLOT;
     this.#tokens = 1;
     this.#refilledAt = now;
     this.#roundTrip.since = now;
+  }
+
+  /** The contract in force. */
+  get tps(): number {
+    return this.#tps;
+  }
+
+  /** The share of it in use. */
+  get share(): number {
+    return this.#rate / this.#tps;
+  }
+
+  /** Another contract from now on, in full. What left under the former one still counts. */
+  change(options: ThrottleOptions, now: number): void {
+    const { tps, guardMs, window = 'sliding', wallOffsetMs = this.#wallOffsetMs } = checked(options);
+    const span = spanOf(window, tps);
+    const before = { left: this.#left, arrived: this.#arrived, thrownBack: this.#thrownBack };
+    const known = Math.min(before.left.length, span.most);
+    // What left before those that are known left at least a stretch of the former contract before the last of them.
+    const older = span.ms > spanOf(this.#window, this.#tps).ms ? now : Number.NEGATIVE_INFINITY;
+    this.#left = new Float64Array(span.most).fill(older);
+    this.#arrived = new Float64Array(span.most).fill(older);
+    this.#thrownBack = new Uint8Array(span.most);
+    for (let slot = this.#next - known; slot < this.#next; slot++) {
+      const [from, to] = [slot % before.left.length, slot % span.most];
+      this.#left[to] = before.left[from] as number;
+      this.#arrived[to] = before.arrived[from] as number;
+      this.#thrownBack[to] = before.thrownBack[from] as number;
+    }
+    this.#answeredTo = Math.max(this.#answeredTo, this.#next - known);
+    this.#tokens = Math.min(1, this.#tokensAt(now));
+    this.#refilledAt = now;
+    this.#tps = tps;
+    this.#guardMs = guardMs;
+    this.#window = window;
+    this.#wallOffsetMs = wallOffsetMs;
+    this.#rate = tps;
+    this.#span = span;
+  }
+
+  /** Wall time has drifted from monotonic time. */
+  align(wallOffsetMs: number): void {
+    this.#wallOffsetMs = wallOffsetMs;
   }
 
   /** The earliest time, ≥ now, at which one PDU may leave if nothing is answered before. */
   nextAt(now: number): number {
     const tokens = this.#tokensAt(now);
     const paced = tokens >= 1 ? now : now + ((1 - tokens) * 1000) / this.#rate;
-    return Math.max(now, paced, this.#freeAt(this.#next), this.#pausedUntil);
+    return this.#awayFromMark(Math.max(now, paced, this.#freeAt(this.#next), this.#pausedUntil));
   }
 
   /** Takes a token if one PDU may leave now: its slot, or −1. */
   take(now: number): Slot {
-    if (now < this.#pausedUntil || now < this.#freeAt(this.#next)) return -1;
+    if (now < this.#pausedUntil || now < this.#freeAt(this.#next) || this.#awayFromMark(now) > now) return -1;
     const tokens = this.#tokensAt(now);
     if (tokens < 1) return -1;
     this.#tokens = tokens - 1;
@@ -85,6 +141,7 @@ export class Throttle {
     const at = slot % this.#left.length;
     this.#left[at] = now;
     this.#arrived[at] = now;
+    this.#thrownBack[at] = 0;
     // A ring of unanswered PDUs has come round: what is known of the oldest no longer matters.
     this.#answeredTo = Math.max(this.#answeredTo, this.#next - this.#left.length);
     return slot;
@@ -108,8 +165,8 @@ export class Throttle {
 
   /** How many PDUs may leave at once, for who watches: 0 while paused or while the window is full. */
   tokens(now: number): number {
-    if (now < this.#pausedUntil) return 0;
-    const most = Math.min(this.#left.length, Math.floor(this.#tokensAt(now)));
+    if (now < this.#pausedUntil || this.#awayFromMark(now) > now) return 0;
+    const most = Math.min(this.#span.most, Math.floor(this.#tokensAt(now)));
     let free = 0;
     while (free < most && this.#freeAt(this.#next + free) <= now) free++;
     return free;
@@ -120,28 +177,55 @@ export class Throttle {
     this.#pausedUntil = Math.max(this.#pausedUntil, until);
   }
 
-  /** From now on this share of the contract leaves, > 0 and ≤ 1, evenly paced as before (pace.ts). */
+  /** The SMSC threw the PDU of this slot back. */
+  thrownBack(slot: Slot): void {
+    if (slot >= this.#next - this.#left.length && slot < this.#next) this.#thrownBack[slot % this.#left.length] = 1;
+  }
+
+  /** What the SMSC took in the stretch before the PDU of this slot left, per second; 0 when that is no longer known. */
+  takenPerSecond(slot: Slot): number {
+    const length = this.#left.length;
+    if (slot < this.#next - length || slot >= this.#next) return 0;
+    const until = this.#left[slot % length] as number;
+    const ms = Math.max(1_000, this.#span.ms);
+    let taken = 0;
+    for (let each = slot - 1; each >= this.#next - length; each--) {
+      if (until - (this.#left[each % length] as number) >= ms) break;
+      if (this.#thrownBack[each % length] === 0) taken++;
+    }
+    return (taken / ms) * 1_000;
+  }
+
+  /** From now on this share of the contract leaves, > 0 and ≤ 1, under a window of its own (pace.ts, allowance.ts). */
   use(share: number, now: number): void {
     if (!(share > 0 && share <= 1)) throw new RangeError('a share is > 0 and ≤ 1');
-    const rate = share * this.tps;
+    const rate = share * this.#tps;
     if (rate === this.#rate) return;
     const tokens = this.#tokensAt(now);
     this.#rate = rate;
-    this.#burst = Math.max(1, BURST_SECONDS * rate);
-    this.#tokens = Math.min(this.#burst, tokens);
+    this.#span = spanOf(this.#window, rate);
+    this.#tokens = Math.min(this.#span.burst, tokens);
     this.#refilledAt = now;
   }
 
-  /** From when on the window has a place for this slot: one window after the slot R places before it arrived. */
+  /** From when on the window has a place for this slot: one stretch after the slot so many places before it arrived. */
   #freeAt(slot: Slot): number {
     const length = this.#left.length;
-    const before = slot - length;
+    const before = slot - this.#span.most;
     const left = this.#left[before % length] as number;
     const { shortest, before: earlier } = this.#roundTrip;
     const roundTrip = Math.min(shortest, earlier);
     // Not answered, nor any behind it, though answers come sooner than a window as a rule: it may be on its way yet.
-    const late = before >= this.#answeredTo && roundTrip < this.#windowMs ? left + LATE_MAX_MS : 0;
-    return Math.max(left + this.#guardMs, this.#arrived[before % length] as number, late) + this.#windowMs;
+    const onItsWay = before >= this.#answeredTo && roundTrip < this.#span.ms;
+    const late = onItsWay ? left + Math.min(LATE_MAX_MS, this.#span.ms) : Number.NEGATIVE_INFINITY;
+    const atMark = this.#window === 'second';
+    const arrived = Math.max(atMark ? left : left + this.#guardMs, this.#arrived[before % length] as number, late);
+    return freeAfter(this.#window, this.#span, arrived, this.#guardMs, this.#wallOffsetMs);
+  }
+
+  #awayFromMark(time: number): number {
+    if (this.#window !== 'second') return time;
+    return awayFromMark(this.#span, time, this.#guardMs, this.#wallOffsetMs);
   }
 
   #noteRoundTrip(ms: number, now: number): number {
@@ -156,6 +240,11 @@ export class Throttle {
   }
 
   #tokensAt(now: number): number {
-    return Math.min(this.#burst, this.#tokens + (Math.max(0, now - this.#refilledAt) * this.#rate) / 1000);
+    return Math.min(this.#span.burst, this.#tokens + (Math.max(0, now - this.#refilledAt) * this.#rate) / 1000);
   }
+}
+
+function checked(options: ThrottleOptions): ThrottleOptions {
+  if (!(options.tps > 0) || !(options.guardMs >= 0)) throw new RangeError('tps must be > 0 and guardMs ≥ 0');
+  return options;
 }

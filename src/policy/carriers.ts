@@ -8,6 +8,7 @@ import {
   resolveCarrierFields,
   ton,
 } from './carrier-fields.ts';
+import { type CarrierLimits, carrierLimitFields, resolveCarrierLimits } from './carrier-limits.ts';
 import { type CarrierLink, carrierLinkFields, resolveCarrierLink } from './carrier-link.ts';
 import { type CarrierReceiptPolicy, carrierReceiptFields, resolveCarrierReceipts } from './carrier-receipts.ts';
 import { type CarrierText, carrierText, resolveText } from './carrier-text.ts';
@@ -29,7 +30,7 @@ import type { Protocol } from './protocol.ts';
 /** The name of a carrier account; a bind in tables, metrics and routing. */
 export type BindName = string;
 
-export interface CarrierPolicy extends CarrierLink, CarrierFieldPolicy {
+export interface CarrierPolicy extends CarrierLink, CarrierFieldPolicy, CarrierLimits {
   readonly host: string;
   readonly port: number;
   readonly systemId: string;
@@ -125,6 +126,7 @@ export const carrier = z
     destTon: ton.default(1),
     destNpi: npi.default(1),
     ...carrierLinkFields,
+    ...carrierLimitFields,
     ...carrierFields,
     ...carrierText,
   })
@@ -190,6 +192,7 @@ export function resolveCarrier(
     destTon: fields.destTon,
     destNpi: fields.destNpi,
     ...resolveCarrierFields(fields, protocol, mistake),
+    ...resolveCarrierLimits(fields, protocol, mistake),
     text: resolveText(fields.text),
   };
 }

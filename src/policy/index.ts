@@ -1,5 +1,6 @@
 /**
- * policies/*.yaml → typed values. Read once at start; a mistake stops the start with file, line, path and reason.
+ * policies/*.yaml → typed values. Read at start, where a mistake stops the start with file, line, path and
+ * reason, and again when they change.
  *
  * - lanes.yaml: the four priority classes. - carriers.yaml: the accounts at carriers ("binds"). - routing.yaml: MSISDN
  * prefix and lane → binds. `Names` gives lanes, routes and binds the numbers by which facts refer to them.
@@ -13,6 +14,7 @@ export {
   type SenderPolicy,
   type TlvPolicy,
 } from './carrier-fields.ts';
+export type { TpsWindow } from './carrier-limits.ts';
 export type { CarrierReceiptPolicy } from './carrier-receipts.ts';
 export type { CarrierText, TextPolicy } from './carrier-text.ts';
 export type { BindName, CarrierPolicy } from './carriers.ts';
@@ -21,6 +23,7 @@ export { DAY_MS, formatDuration, parseDuration } from './duration.ts';
 export { PolicyError, type PolicyIssue } from './error.ts';
 export type { Environment } from './fields.ts';
 export { isLaneName, LANES, type LaneName, type LanePolicy, type RetryPolicy } from './lanes.ts';
+export { applyLive, type LiveChange, LivePolicies } from './live.ts';
 export { loadPolicies, type Policies } from './load.ts';
 export { Names } from './names.ts';
 export type { Protocol, Refusal, ValueType } from './protocol.ts';

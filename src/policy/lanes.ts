@@ -20,6 +20,10 @@ export interface LanePolicy {
   readonly weight: number;
   /** Largest share (> 0, ≤ 1) of a bind's PDUs that the lane may take while others wait. 1 for all but `emergency`. */
   readonly ceiling: number;
+  /**
+   * Least share (0 ≤ … < 1) of a bind's PDUs that the lane keeps while `emergency` is busy. 0 for all but `security`.
+   */
+  readonly floor: number;
   /** How long an alert is valid when its producer doesn't say. */
   readonly defaultValidityMs: number;
   readonly longestValidityMs: number;
@@ -82,18 +86,26 @@ const emergency = z
     ceiling: z.number().gt(0).max(1).default(1).describe('Largest share of a bind while other lanes wait.'),
   })
   .superRefine(checkValidity)
-  .transform((fields) => lanePolicy(fields, { weight: 0, ceiling: fields.ceiling }));
+  .transform((fields) => lanePolicy(fields, { weight: 0, ceiling: fields.ceiling, floor: 0 }));
+
+const weight = z.number().gt(0).max(1_000).describe('Share of a bind relative to the other lanes.');
 
 const shared = z
+  .strictObject({ ...common, weight })
+  .superRefine(checkValidity)
+  .transform((fields) => lanePolicy(fields, { weight: fields.weight, ceiling: 1, floor: 0 }));
+
+const security = z
   .strictObject({
     ...common,
-    weight: z.number().gt(0).max(1_000).describe('Share of a bind relative to the other lanes.'),
+    weight,
+    floor: z.number().min(0).max(0.5).default(0).describe('Least share of a bind that stays while emergency is busy.'),
   })
   .superRefine(checkValidity)
-  .transform((fields) => lanePolicy(fields, { weight: fields.weight, ceiling: 1 }));
+  .transform((fields) => lanePolicy(fields, { weight: fields.weight, ceiling: 1, floor: fields.floor }));
 
 export const lanesFile = z
-  .strictObject({ lanes: z.strictObject({ emergency, security: shared, transaction: shared, bulk: shared }) })
+  .strictObject({ lanes: z.strictObject({ emergency, security, transaction: shared, bulk: shared }) })
   .superRefine(({ lanes }, context) => {
     for (const lane of LANES) {
       if (lane === 'emergency' || lanes[lane].priority < lanes.emergency.priority) continue;
@@ -108,7 +120,7 @@ function checkValidity(fields: CommonFields, context: z.RefinementCtx): void {
   if (fields.minRemaining >= fields.defaultValidity) wrong('minRemaining', 'is not shorter than defaultValidity');
 }
 
-function lanePolicy(fields: CommonFields, share: { weight: number; ceiling: number }): LanePolicy {
+function lanePolicy(fields: CommonFields, share: { weight: number; ceiling: number; floor: number }): LanePolicy {
   return {
     priority: fields.priority,
     priorityFlag: fields.priorityFlag,

@@ -26,6 +26,7 @@ describe('the policies that come with Tocsin', () => {
       priorityFlag: 3,
       weight: 0,
       ceiling: 1,
+      floor: 0,
       defaultValidityMs: 3_600_000,
       longestValidityMs: 86_400_000,
       minRemainingMs: 2_000,
