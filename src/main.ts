@@ -53,6 +53,31 @@ program
   });
 
 program
+  .command('top')
+  .description('show what binds and lanes are doing, once a second; q or Ctrl-C ends it')
+  .option('--url <url...>', 'servers that share a database (default: TOCSIN_URL, or http://127.0.0.1:8080)')
+  .option('--key <key>', 'an API key with the scope dispatch:read (default: TOCSIN_KEY)')
+  .option('--once', 'look once and end', false)
+  .option('--json', 'print a line of JSON for each look', false)
+  .action(async (options: { url?: string[]; key?: string; once: boolean; json: boolean }) => {
+    const { top } = await import('./top.ts');
+    const { TOCSIN_URL, TOCSIN_KEY, NO_COLOR } = process.env;
+    const end = new AbortController();
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => end.abort());
+    // Whoever read this has gone, as `head` does.
+    process.stdout.on('error', () => end.abort());
+    await top(
+      { ...options, url: options.url ?? TOCSIN_URL?.split(',') ?? [], key: options.key ?? TOCSIN_KEY },
+      {
+        input: process.stdin,
+        output: process.stdout,
+        colour: process.stdout.isTTY === true && (NO_COLOR ?? '') === '',
+      },
+      end.signal,
+    );
+  });
+
+program
   .command('migrate')
   .description('bring the database to the schema of this version')
   .action(async () => {

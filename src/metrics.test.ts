@@ -17,6 +17,7 @@ let server: RunningServer;
 let carrier: Simulator;
 let key: string;
 let keyOfBulk: string;
+let keyOfWatch: string;
 const folder = mkdtempSync(join(tmpdir(), 'tocsin-metrics-'));
 
 beforeAll(async () => {
@@ -45,6 +46,13 @@ beforeAll(async () => {
   const lanes = ['emergency', 'security', 'transaction'];
   key = await createKey(db.database, { organisation: 'Bank', producer: 'core', lanes, scopes: SCOPES });
   keyOfBulk = await createKey(db.database, { organisation: 'Bank', producer: 'shop', lanes: ['bulk'], scopes: SCOPES });
+  const scopes = ['dispatch:read'];
+  keyOfWatch = await createKey(db.database, {
+    organisation: 'Carrier desk',
+    producer: 'watch',
+    lanes: ['bulk'],
+    scopes,
+  });
 }, 60_000);
 afterAll(async () => {
   await server.shutdown.run('the end of the test');
@@ -122,12 +130,60 @@ test('counts what was accepted, refused, sent, answered and reported, by lane an
   expect(metrics.tocsin_journal_lag_seconds).toBeLessThan(1);
 });
 
+test('tells the same to who watches: numbers only, and only to a key that may', async () => {
+  const status = await dispatchStatus();
+  expect(status.binds).toMatchObject([
+    {
+      bind: 'near',
+      state: 'up',
+      held: true,
+      sessions: 1,
+      tps: { contract: 900 },
+      window: { size: 50, used: 0 },
+      throttled: { total: 1 },
+      unanswered: { total: 0, last10s: 0 },
+      inDoubt: { claimed: 0, limit: 60 },
+    },
+    { bind: 'far', state: 'connecting', held: true, sessions: 0, roundTripMs: null, window: { size: 0, used: 0 } },
+  ]);
+  const [near] = status.binds;
+  // 13 accepted and one throttled, in the ten seconds since the test began or a little before.
+  expect(near.tps.over10s).toBeGreaterThan(1);
+  expect(near.roundTripMs.p50).toBeGreaterThan(0);
+  expect(near.roundTripMs.p99).toBeGreaterThanOrEqual(near.roundTripMs.p50);
+  const laneOf = (route: string, lane: string) =>
+    status.lanes.find((each: { route: string; lane: string }) => each.route === route && each.lane === lane);
+  expect(laneOf('island', 'transaction')).toMatchObject({ waiting: 1, inDoubt: 0, rate: { over1s: 0, over10s: 0 } });
+  expect(laneOf('island', 'transaction').oldestMs).toBeGreaterThan(500);
+  expect(laneOf('default', 'emergency').rate.over10s).toBeGreaterThan(0.5);
+  expect(laneOf('default', 'bulk').rate.over10s).toBe(0);
+  const metrics = await scrape();
+  expect(metrics['tocsin_bind_submit_rate{bind="near",over="10s"}']).toBeGreaterThan(1);
+  expect(metrics['tocsin_bind_submit_rate{bind="far",over="10s"}']).toBe(0);
+  expect(metrics['tocsin_lane_submit_rate{route="default",lane="emergency",over="10s"}']).toBeGreaterThan(0.5);
+  expect(metrics['tocsin_bind_round_trip_seconds{bind="near",quantile="0.5"}']).toBeGreaterThan(0);
+  expect(metrics).not.toHaveProperty('tocsin_bind_round_trip_seconds{bind="far",quantile="0.5"}');
+  expect(JSON.stringify(status)).not.toMatch(/1201555\d{4}|447700900|Flood|card ending/);
+  const without = await fetch(`${server.url}/v1/dispatch/status`, { headers: { authorization: `Bearer ${key}` } });
+  expect(without.status).toBe(403);
+});
+
+test('tells how much of what waits may have been sent before', async () => {
+  await value('tocsin_backlog_in_doubt_deliveries{route="island",lane="transaction"}', 0);
+  // As dispatch leaves it after a submit_sm without an answer.
+  const { pools } = server.database;
+  await pools.control.query('UPDATE chunk SET possible_duplicate = true WHERE NOT settled');
+  await value('tocsin_backlog_in_doubt_deliveries{route="island",lane="transaction"}', 1);
+});
+
 test('counts what a carrier leaves unanswered, and receipts that match nothing', async () => {
   carrier.setFaults('a', { silent: 'submit' });
   expect(await alert('security', '+12015550140')).toBe(202);
   // Sent, sent once more, and then said to be unknown. The carrier took both, and reports on ids that it never told.
   await value('tocsin_bind_submissions_total{bind="near",lane="security",outcome="unanswered"}', 2);
   await value('tocsin_receipts_unmatched_total{bind="near"}', 2);
+  const [near] = (await dispatchStatus()).binds;
+  expect(near.unanswered).toEqual({ total: 2, last10s: 2 });
   carrier.setFaults('a', { silent: 'none' });
 });
 
@@ -138,7 +194,7 @@ test('says that a link is down', async () => {
 
 test('has only labels that the policies and the code bound, and a line of help for each metric', async () => {
   const text = await (await fetch(`${server.url}/metrics`)).text();
-  expect(text).not.toMatch(/555\d{4}|7700900|Flood|card ending/);
+  expect(text).not.toMatch(/1201555\d{4}|447700900|Flood|card ending/);
   const ours = text.split('\n').filter((line) => /^tocsin_(?!nodejs_|process_)/.test(line));
   const labels = new Set(ours.flatMap((line) => [...line.matchAll(/[{,](\w+)="/g)].map(([, name]) => name)));
   expect([...labels].sort()).toEqual([
@@ -150,6 +206,7 @@ test('has only labels that the policies and the code bound, and a line of help f
       'lane',
       'le',
       'outcome',
+      'over',
       'pool',
       'problem',
       'quantile',
@@ -180,6 +237,14 @@ async function alert(
 async function post(path: string, body: string, headers: Record<string, string> = {}): Promise<Response> {
   const usual = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
   return await fetch(`${server.url}${path}`, { method: 'POST', body, headers: { ...usual, ...headers } });
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: an answer, read as a client does
+async function dispatchStatus(): Promise<any> {
+  const headers = { authorization: `Bearer ${keyOfWatch}` };
+  const answer = await fetch(`${server.url}/v1/dispatch/status`, { headers });
+  expect(answer.status).toBe(200);
+  return await answer.json();
 }
 
 async function scrape(): Promise<Record<string, number>> {

@@ -9,6 +9,7 @@ import {
   Backlog,
   connectCarrier,
   Dispatch,
+  DispatchWatch,
   type MeteredWire,
   meterCarriers,
   meterReceipts,
@@ -225,6 +226,10 @@ async function open(
   registerMetrics(metrics, { traffic, refusals, dispatch, intake, fanout, backlog, pools, policies, clock, loop });
   meterCarriers(metrics, wires);
   meterReceipts(metrics, dispatch.binds);
+  const watch = new DispatchWatch({ dispatch, backlog, policies, wires, process: row.id, clock });
+  watch.register(metrics);
+  watch.start();
+  shutdown.add('watch', 10, async () => watch.stop());
   const spoolDir = tmpdir();
   const every = (ms: number, what: string, chore: () => Promise<unknown>): NodeJS.Timeout =>
     setInterval(() => void chore().catch((err: unknown) => log.error({ err }, what)), ms);
@@ -251,6 +256,7 @@ async function open(
       deliveries: new DeliveryReader(pools.reader, names),
       lists,
       recipients,
+      dispatchStatus: () => watch.read(),
       async readiness() {
         try {
           await pools.control.query('SELECT 1');

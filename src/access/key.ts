@@ -9,6 +9,7 @@ export const KEY_SCOPES = [
   'lists:write',
   'lists:read',
   'audit:read',
+  'dispatch:read',
 ] as const;
 export type KeyScope = (typeof KEY_SCOPES)[number];
 

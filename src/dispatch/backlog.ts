@@ -13,6 +13,7 @@ export class Backlog {
   readonly #names: Names;
   #waiting = new Map<string, number>();
   #oldest = new Map<string, EpochMs>();
+  #inDoubt = new Map<string, number>();
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
 
@@ -51,14 +52,26 @@ export class Backlog {
     return this.#oldest.get(`${route}.${lane}`) ?? null;
   }
 
+  /** Of those that wait: sent before, and never answered. They go again, marked as possible duplicates. */
+  inDoubt(route: string, lane: LaneName): number {
+    return this.#inDoubt.get(`${route}.${lane}`) ?? 0;
+  }
+
   add(route: string, lane: LaneName, deliveries: number): void {
     const key = `${route}.${lane}`;
     this.#waiting.set(key, (this.#waiting.get(key) ?? 0) + deliveries);
   }
 
   async #count(): Promise<void> {
-    const rows = await this.#pool.query<{ route: number; lane: number; waiting: number; oldest: number | null }>(
+    const rows = await this.#pool.query<{
+      route: number;
+      lane: number;
+      waiting: number;
+      in_doubt: number | null;
+      oldest: number | null;
+    }>(
       `SELECT route, lane, sum(deliveries - claimed_to)::bigint AS waiting,
+              sum(deliveries - claimed_to) FILTER (WHERE possible_duplicate)::bigint AS in_doubt,
               min(greatest(created_at, not_before)) FILTER (WHERE claimed_to < deliveries) AS oldest
        FROM chunk WHERE NOT settled GROUP BY route, lane`,
     );
@@ -67,6 +80,7 @@ export class Backlog {
       key: `${this.#names.routeName(row.route)}.${this.#names.laneName(row.lane)}`,
     }));
     this.#waiting = new Map(keyed.map(({ key, waiting }) => [key, waiting]));
+    this.#inDoubt = new Map(keyed.map(({ key, in_doubt }) => [key, in_doubt ?? 0]));
     this.#oldest = new Map(keyed.flatMap(({ key, oldest }) => (oldest === null ? [] : [[key, oldest]])));
   }
 }

@@ -9,7 +9,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PgBoss } from 'pg-boss';
 import type { ChainWriter } from '../audit/index.ts';
-import type { Clock, IdAllocator, Pool } from '../platform/index.ts';
+import type { Clock, EpochMs, IdAllocator, Pool } from '../platform/index.ts';
 import { alertTlvs, type CarrierPolicy, type LaneName, type LanePolicy } from '../policy/index.ts';
 import { FINAL, type FinalCode, type Journal } from '../records/index.ts';
 import type { Answer, IncomingDeliver } from '../smpp/index.ts';
@@ -269,6 +269,11 @@ export class BindDispatcher {
   /** Deliveries of a lane in memory that are not yet on the wire. */
   buffered(lane: LaneName): number {
     return this.#sender?.buffered(lane) ?? 0;
+  }
+
+  /** Since when the oldest work of each lane has been in memory without coming to its end; lanes without any are left out. */
+  heldSince(): Partial<Record<LaneName, EpochMs>> {
+    return this.#sender?.heldSince() ?? {};
   }
 
   /** Work was inserted: `route.lane` names, or null for all. */

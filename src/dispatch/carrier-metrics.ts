@@ -1,6 +1,6 @@
 /** What the sessions with carriers know and dispatch does not, for Prometheus: read when it asks, counted nowhere else. */
 import type { Metrics, Sample } from '../platform/index.ts';
-import { type CarrierBindStats, STATUS_MAX, statusName } from '../smpp/index.ts';
+import type { CarrierBindStats } from '../smpp/index.ts';
 import type { MeteredWire } from './carrier-wire.ts';
 
 const STATES: readonly CarrierBindStats['state'][] = ['connecting', 'degraded', 'up', 'draining', 'closed'];
@@ -18,20 +18,6 @@ export function meterCarriers(
     'tocsin_bind_state',
     'One for the state that the bind is in',
     each((stats) => STATES.map((state): Sample => [{ state }, Number(stats.state === state)])),
-  );
-  counter(
-    'tocsin_bind_answers_total',
-    'Answers to submit_sm, by command_status',
-    each(({ counters: { answered, refusals } }) => {
-      const refused = [...refusals.values()].reduce((sum, count) => sum + count, 0);
-      return [
-        [{ status: statusName(0) }, answered - refused],
-        ...Array.from(
-          refusals,
-          ([status, count]): Sample => [{ status: status > STATUS_MAX ? 'reserved' : statusName(status) }, count],
-        ),
-      ];
-    }),
   );
   counter(
     'tocsin_bind_odd_pdus_total',

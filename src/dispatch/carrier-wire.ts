@@ -90,7 +90,7 @@ export function connectCarrier(
       return bind.sendingSessions;
     },
     get unanswered() {
-      return bind.stats().unanswered;
+      return bind.unanswered;
     },
     start: () => bind.start(),
     freeFor: (emergency) => bind.freeFor(emergency),

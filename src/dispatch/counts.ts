@@ -2,7 +2,7 @@
 import { Durations } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
 import { MESSAGE_STATE } from '../records/index.ts';
-import { perLane } from './lanes.ts';
+import { LANES_BY_URGENCY, perLane } from './lanes.ts';
 
 /** How a submit_sm ended, as far as operators tell it apart. */
 export interface SubmissionCounts {
@@ -15,7 +15,32 @@ export interface SubmissionCounts {
   unanswered: number;
 }
 
+/** submit_sm that left, by the route and lane of their delivery. */
+export class SentCounts {
+  readonly #byRoute = new Map<string, Record<LaneName, number>>();
+
+  add(route: string, lane: LaneName): void {
+    let counts = this.#byRoute.get(route);
+    if (counts === undefined) {
+      counts = perLane(() => 0);
+      this.#byRoute.set(route, counts);
+    }
+    counts[lane]++;
+  }
+
+  of(route: string, lane: LaneName): number {
+    return this.#byRoute.get(route)?.[lane] ?? 0;
+  }
+
+  get total(): number {
+    let sum = 0;
+    for (const counts of this.#byRoute.values()) for (const lane of LANES_BY_URGENCY) sum += counts[lane];
+    return sum;
+  }
+}
+
 export class BindCounts {
+  readonly sent = new SentCounts();
   readonly submissions: Readonly<Record<LaneName, SubmissionCounts>> = perLane(() => ({
     accepted: 0,
     throttled: 0,

@@ -14,3 +14,4 @@ export type { TextSource } from './hold.ts';
 export type { ReceiptDeskStats } from './receipt-desk.ts';
 export { meterReceipts } from './receipt-metrics.ts';
 export type { RefusedKind, Sent } from './sender.ts';
+export { type BindStatus, type DispatchStatus, DispatchWatch, type LaneStatus, type WatchOptions } from './watch.ts';

@@ -8,7 +8,7 @@
  * `release` fact. The sender holds no timer per message: one for the next token, one slow tick for expiry.
  */
 import type { ChainWriter } from '../audit/index.ts';
-import type { Clock } from '../platform/index.ts';
+import type { Clock, EpochMs } from '../platform/index.ts';
 import type { CarrierPolicy, LaneName, LanePolicy } from '../policy/index.ts';
 import { FINAL, type FinalCode, type Journal, type JournalOp, OUTCOME, type ReleaseRow } from '../records/index.ts';
 import {
@@ -102,7 +102,8 @@ export class Sender {
   #schedule: LaneSchedule;
   /** Chunks with unclaimed positions, in the order in which they are to be claimed. */
   readonly #chunks: Record<LaneName, HeldChunk[]> = perLane(() => []);
-  readonly #held = new Set<HeldChunk>();
+  /** With the time at which each came into memory; the first came first. */
+  readonly #held = new Map<HeldChunk, EpochMs>();
   /** Claimed and not yet on the wire; the head is next. */
   readonly #ready: Record<LaneName, Item[]> = perLane(() => []);
   readonly #isReady: Record<LaneName, boolean> = perLane(() => false);
@@ -142,6 +143,13 @@ export class Sender {
     return sum;
   }
 
+  /** Since when the chunk that has been here longest has been in memory, by lane; it has not come to its end. */
+  heldSince(): Partial<Record<LaneName, EpochMs>> {
+    const since: Partial<Record<LaneName, EpochMs>> = {};
+    for (const [{ lane }, at] of this.#held) since[lane] ??= at;
+    return since;
+  }
+
   /** Deliveries claimed without a durable outcome. */
   get undecided(): number {
     return this.#undecided;
@@ -159,7 +167,7 @@ export class Sender {
   /** Takes a chunk into memory. Items are in the order of their positions. */
   add(chunk: HeldChunk, items: Item[]): void {
     chunk.waiting = items;
-    this.#held.add(chunk);
+    this.#held.set(chunk, this.#o.clock.now());
     if (items.length > 0) this.#chunks[chunk.lane].push(chunk);
     else this.#skipRest(chunk);
     this.kick();
@@ -220,7 +228,7 @@ export class Sender {
       for (const item of this.#ready[lane].splice(0)) if (item.inFlight === 0) this.#partlySent(item);
       this.#isReady[lane] = false;
     }
-    return [...this.#held].filter((chunk) => !chunk.done && chunk.claimedTo < chunk.size);
+    return [...this.#held.keys()].filter((chunk) => !chunk.done && chunk.claimedTo < chunk.size);
   }
 
   /**
@@ -382,6 +390,7 @@ export class Sender {
       this.#o.unanswered?.add(sent);
       // Out of its turn emergency takes nothing from the others.
       if (lane === next) charge(this.#schedule, lane, ready);
+      this.#o.counts.sent.add(item.chunk.route, lane);
       this.#o.onSent?.(lane, sent);
       if (item.toSend.length === 0) this.#dropHead(lane, item);
     }

@@ -15,6 +15,7 @@ import { problemOfIssues } from './issues.ts';
 import { PROBLEM_TYPES, type ProblemCode, ProblemError, problemResponse } from './problems.ts';
 import { alertRoutes } from './routes/alerts.ts';
 import { deliveryRoutes } from './routes/deliveries.ts';
+import { dispatchStatusRoutes } from './routes/dispatch-status.ts';
 import { listRoutes } from './routes/lists.ts';
 import { recipientRoutes } from './routes/recipients.ts';
 import { systemRoutes } from './routes/system.ts';
@@ -78,6 +79,7 @@ export function createApp(services: Services, options: AppOptions = {}): App {
     spoolDir: options.spoolDir ?? tmpdir(),
   });
   recipientRoutes(app, services, bodyLimits);
+  dispatchStatusRoutes(app, services);
   systemRoutes(app, services, options.draining ?? (() => false));
   describe(app, options.version ?? '0.0.0');
   docsRoutes(app);

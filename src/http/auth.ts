@@ -15,6 +15,7 @@ export const SCOPES: Readonly<Record<Scope, string>> = {
   'lists:write': 'Change lists and recipients',
   'lists:read': 'Read lists and recipients',
   'audit:read': 'Read the audit chain',
+  'dispatch:read': 'See what the carriers and lanes are doing, of all organisations',
 };
 
 /** A Bearer token as RFC 6750 writes it; the length bounds what is hashed. */

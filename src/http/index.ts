@@ -6,6 +6,7 @@ export { type App, type AppOptions, createApp, type ObservedRequest } from './ap
 export { SCOPES, type Scope } from './auth.ts';
 export { BODY_LIMITS, type BodyLimits } from './body.ts';
 export { PROBLEM_CODES, PROBLEM_TYPES, type ProblemCode } from './problems.ts';
+export { type DispatchStatusView, dispatchStatus as dispatchStatusSchema } from './schemas/dispatch-status.ts';
 export { type RunningServer, SERVER_LIMITS, type ServerLimits, type ServerOptions, startServer } from './server.ts';
 export type { DeliveryDetail, DeliveryKey, DeliveryPage, DeliveryService, Readiness, Services } from './services.ts';
 export { sweepSpool } from './spool.ts';

@@ -5,6 +5,7 @@
 import type { Principal } from '../access/index.ts';
 import type { AlertService } from '../alerts/index.ts';
 import type { ListService, RecipientService } from '../audience/index.ts';
+import type { DispatchStatus } from '../dispatch/index.ts';
 import type { DeliveryEvent, DeliverySearchQuery, DeliveryView } from '../records/index.ts';
 
 export interface Services {
@@ -16,6 +17,8 @@ export interface Services {
   readonly deliveries: DeliveryService;
   readonly lists: ListService;
   readonly recipients: RecipientService;
+  /** What dispatch of this process is doing right now. */
+  dispatchStatus(): DispatchStatus;
   /** Can this process accept durably, right now? An answer that takes over 2 s counts as no. */
   readiness(): Promise<Readiness>;
   metrics(): Promise<{ readonly contentType: string; readonly body: string }>;

@@ -2,6 +2,7 @@
 import { finished } from 'node:stream/promises';
 import type { AlertRequest, AlertView, SubmitResult } from '../alerts/index.ts';
 import { CsvRefused, type ImportOptions } from '../audience/index.ts';
+import type { DispatchStatus } from '../dispatch/index.ts';
 import { type AppOptions, createApp } from './app.ts';
 import { SCOPES, type Scope } from './auth.ts';
 import type { Services } from './services.ts';
@@ -46,6 +47,37 @@ export const alertView: AlertView = {
     unknown: 0,
     open: 1,
   },
+};
+
+export const dispatchStatus: DispatchStatus = {
+  at: NOON,
+  process: 3,
+  journal: { lagMs: 4, waiting: 5 },
+  binds: [
+    {
+      bind: 'alpha',
+      state: 'up',
+      held: true,
+      sessions: 2,
+      tps: { contract: 700, over1s: 699.123, over10s: 0.5 },
+      window: { size: 100, used: 7 },
+      roundTripMs: { p50: 2.5, p90: 3, p99: 9 },
+      throttled: { total: 3, last10s: 1 },
+      unanswered: { total: 2, last10s: 0 },
+      inDoubt: { claimed: 40, limit: 400 },
+      lanes: [{ lane: 'bulk', buffered: 300, oldestMs: 1_500 }],
+    },
+  ],
+  lanes: [
+    {
+      route: 'uk',
+      lane: 'bulk',
+      waiting: 1_000_000,
+      oldestMs: 60_000,
+      inDoubt: 1,
+      rate: { over1s: 699.999, over10s: 0 },
+    },
+  ],
 };
 
 export interface World extends Services {
@@ -128,6 +160,7 @@ export function makeServices(scopes: readonly Scope[] = Object.keys(SCOPES) as S
       get: async (_, msisdn) => (msisdn === '+447700900123' ? { msisdn, language: 'fr', lists: ['city'] } : null),
       setLanguage: async (_, msisdn, language) => ({ msisdn, language, lists: [] }),
     },
+    dispatchStatus: () => dispatchStatus,
     readiness: async () => ({ ready: true, reasons: [], bindsDown: ['alpha'] }),
     metrics: async () => ({ contentType: 'text/plain; version=0.0.4', body: 'up 1\n' }),
   };

@@ -170,6 +170,11 @@ export class CarrierBind<C> {
     return this.sending?.sessions.length ?? 0;
   }
 
+  /** submit_sm on the wire without an answer, over all sessions. */
+  get unanswered(): number {
+    return this.live().reduce((sum, { session }) => sum + session.unanswered, 0);
+  }
+
   /** submit_sm that may be sent now over all sessions; 0 while others wait that this one may not overtake. */
   freeFor(emergency: boolean): number {
     return this.line.isBefore(emergency) ? 0 : this.roomFor(emergency);
@@ -229,7 +234,7 @@ export class CarrierBind<C> {
     return {
       state: this.state,
       sessions: this.upCount(),
-      unanswered: live.reduce((sum, { session }) => sum + session.unanswered, 0),
+      unanswered: this.unanswered,
       waiting: this.line.length,
       binds: this.dialers.reduce((sum, { binds }) => sum + binds, this.outbinds),
       dialFailures: this.dialers.reduce((sum, { failed }) => sum + failed, 0),
