@@ -6,7 +6,8 @@
  * callback runs after COMMIT: only then may a deliver_sm be answered or a claim be given back to the bind's K.
  *
  * A batch that the database can't take is tried again until shutdown gives up; a batch refused for one row is split
- * until that row alone is refused, reported, and the rest is kept.
+ * until that row alone is refused, reported, and the rest is kept. Facts are nearly always new, so that they are first
+ * inserted as such; a batch of which some fact is there already is written again, leaving out what is.
  */
 import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
 import { type EpochMs, TransactionFailed, type Tx } from '../platform/index.ts';
@@ -134,11 +135,16 @@ export class Journal<Extra> {
   }
 
   async #write(shard: Shard<Extra>, batch: JournalOp<Extra>[]): Promise<void> {
+    let onConflict: 'error' | 'ignore' = 'error';
     for (let delayMs = RETRY_FIRST_MS; ; delayMs = Math.min(RETRY_MAX_MS, delayMs * 2)) {
       try {
-        await shard.writer.append((tx, entry) => this.#apply(tx, entry, batch));
+        await shard.writer.append((tx, entry) => this.#apply(tx, entry, batch, onConflict));
         break;
       } catch (error) {
+        if (onConflict === 'error' && isRepeat(error)) {
+          onConflict = 'ignore';
+          continue;
+        }
         if (isRefusedRow(error)) {
           if (batch.length > 1) {
             const half = batch.length >> 1;
@@ -157,7 +163,12 @@ export class Journal<Extra> {
     for (const op of batch) op.durable?.();
   }
 
-  async #apply(tx: Tx, entry: number, batch: JournalOp<Extra>[]): Promise<{ value: undefined; parts: Part[] }> {
+  async #apply(
+    tx: Tx,
+    entry: number,
+    batch: JournalOp<Extra>[],
+    onConflict: 'error' | 'ignore',
+  ): Promise<{ value: undefined; parts: Part[] }> {
     const parts: Part[] = [];
     const submissions: SubmissionRow[] = [];
     const releases: ReleaseRow[] = [];
@@ -180,14 +191,14 @@ export class Journal<Extra> {
       }
       if (op.extra !== undefined) extras.push(op.extra);
     }
-    const ignore = { onConflict: 'ignore' } as const;
-    if (submissions.length > 0) parts.push(...(await insertFacts(tx, submission, submissions, entry, ignore)).parts);
-    if (releases.length > 0) parts.push(...(await insertFacts(tx, release, releases, entry, ignore)).parts);
-    if (receipts.length > 0) parts.push(...(await insertFacts(tx, receipt, receipts, entry, ignore)).parts);
-    if (unmatched.length > 0) parts.push(...(await insertFacts(tx, unmatchedReceipt, unmatched, entry, ignore)).parts);
+    const how = { onConflict };
+    if (submissions.length > 0) parts.push(...(await insertFacts(tx, submission, submissions, entry, how)).parts);
+    if (releases.length > 0) parts.push(...(await insertFacts(tx, release, releases, entry, how)).parts);
+    if (receipts.length > 0) parts.push(...(await insertFacts(tx, receipt, receipts, entry, how)).parts);
+    if (unmatched.length > 0) parts.push(...(await insertFacts(tx, unmatchedReceipt, unmatched, entry, how)).parts);
     if (finals.size > 0) {
       const rows = [...finals.values()].map((op) => op.final as FinalStateRow);
-      const { inserted, parts: finalParts } = await insertFacts(tx, finalState, rows, entry, ignore);
+      const { inserted, parts: finalParts } = await insertFacts(tx, finalState, rows, entry, how);
       parts.push(...finalParts);
       const secrets: number[] = [];
       for (const row of inserted) {
@@ -212,6 +223,11 @@ function deltaOf(deltas: Map<string, ProgressDelta>, day: string, alert: string)
     deltas.set(alert, delta);
   }
   return delta;
+}
+
+/** Some fact of the batch is there already: from a COMMIT that went unanswered, or written by somebody else. */
+function isRepeat(error: unknown): boolean {
+  return error instanceof TransactionFailed && error.outcome === 'rolled-back' && error.code === '23505';
 }
 
 function isRefusedRow(error: unknown): boolean {
