@@ -3,10 +3,11 @@ import type { Tx } from '../platform/index.ts';
 import type { Part } from './chain.ts';
 import {
   type AnyFactTable,
+  addedCell,
   type Cell,
   type Column,
-  cellOf,
   type FactTable,
+  givenCell,
   lineCell,
   lineText,
   valueText,
@@ -67,11 +68,10 @@ function sharedCells(table: AnyFactTable, rows: readonly object[]): Shared {
   const whole = table.key.at(-1)!;
   for (const column of table.columns) {
     if (column === whole) continue;
-    const { property } = column;
-    const first = cellOf(rows[0]!, property);
+    const first = givenCell(rows[0]!, column);
     let same = true;
-    for (let i = 1; same && i < rows.length; i++) same = cellOf(rows[i]!, property) === first;
-    if (same) shared.set(property, first);
+    for (let i = 1; same && i < rows.length; i++) same = givenCell(rows[i]!, column) === first;
+    if (same) shared.set(column.property, first);
   }
   return shared;
 }
@@ -97,12 +97,12 @@ function encode(
     const isCovered = covered.has(column);
     if (value !== undefined) {
       parameters.push(value === null ? null : valueText(column.type, value));
-      if (isCovered) text += separator + lineCell(column.type, value);
+      if (isCovered) text += column.added ? addedCell(column, value) : separator + lineCell(column.type, value);
     } else {
       const cells = isCovered ? new Array<string>(rows.length) : null;
       parameters.push(encodeColumn(column, rows, cells));
       if (cells !== null) {
-        between.push(text + separator);
+        between.push(column.added ? text : text + separator);
         varying.push(cells);
         text = '';
       }
@@ -114,23 +114,24 @@ function encode(
 }
 
 /** An array literal with each row's value; `cells`, where given, gets what their lines hold. */
-function encodeColumn({ property, type }: Column, rows: readonly object[], cells: string[] | null): string {
+function encodeColumn(column: Column, rows: readonly object[], cells: string[] | null): string {
+  const { type, name, added } = column;
   const values = new Array<string>(rows.length);
   const quoted = type === 'text' || type === 'texts' || type === 'ints' || type === 'bytes';
   // Times come in runs.
   let last: Cell | undefined;
   for (let i = 0; i < rows.length; i++) {
-    const value = cellOf(rows[i]!, property);
+    const value = givenCell(rows[i]!, column);
     if (value === last) {
       values[i] = values[i - 1]!;
       if (cells !== null) cells[i] = cells[i - 1]!;
     } else if (value === null) {
       values[i] = 'NULL';
-      if (cells !== null) cells[i] = '-';
+      if (cells !== null) cells[i] = added ? '' : '-';
     } else {
       const text = valueText(type, value);
       values[i] = quoted ? quote(text) : text;
-      if (cells !== null) cells[i] = lineText(type, text);
+      if (cells !== null) cells[i] = added ? `|${name}=${lineText(type, text)}` : lineText(type, text);
     }
     last = value;
   }

@@ -6,7 +6,13 @@
  * alert and text come back as one row of arrays: a list's chunk is one or two rows.
  */
 import type { EpochMs, Pool } from '../platform/index.ts';
-import type { Taken } from './hold.ts';
+
+/** A chunk that was fetched: a run of ids, or a list of them. */
+interface Fetched {
+  readonly chunk: { readonly id: number; readonly size: number; readonly claimedTo: number };
+  readonly deliveryIds: readonly number[] | null;
+  readonly firstDelivery: number;
+}
 
 export interface DeliveryRead {
   id: number;
@@ -46,7 +52,7 @@ const LISTED = `${GROUPED}, NULL::bigint[] AS ended
   GROUP BY w.chunk, d.alert, d.body, d.expires_at`;
 
 /** The unclaimed deliveries of these chunks, all of one day, that are not final. Leans on the keys of the three tables. */
-export async function readDeliveries(pool: Pool, day: string, taken: readonly Taken[]): Promise<DeliveryRead[]> {
+export async function readDeliveries(pool: Pool, day: string, taken: readonly Fetched[]): Promise<DeliveryRead[]> {
   const runs = taken.filter(({ deliveryIds }) => deliveryIds === null);
   const lists = taken.flatMap(({ chunk, deliveryIds }) =>
     (deliveryIds ?? []).slice(chunk.claimedTo).map((id) => ({ chunk: chunk.id, id })),

@@ -174,7 +174,7 @@ export class Journal<Extra> {
     const releases: ReleaseRow[] = [];
     const receipts: ReceiptRow[] = [];
     const unmatched: UnmatchedReceiptRow[] = [];
-    const finals = new Map<string, JournalOp<Extra>>();
+    const finals: JournalOp<Extra>[] = [];
     const extras: Extra[] = [];
     const deltas = new Map<string, ProgressDelta>();
     for (const op of batch) {
@@ -182,38 +182,81 @@ export class Journal<Extra> {
       if (op.release !== undefined) releases.push(op.release);
       if (op.receipt !== undefined) receipts.push(op.receipt);
       if (op.unmatched !== undefined) unmatched.push(op.unmatched);
-      if (op.final !== undefined) {
-        const key = `${op.final.day}/${op.final.delivery}`;
-        if (!finals.has(key)) finals.set(key, op);
-      }
-      if (op.submitted === true && op.alert !== undefined && op.day !== undefined) {
-        deltaOf(deltas, op.day, op.alert).submitted++;
-      }
+      if (op.final !== undefined) finals.push(op);
       if (op.extra !== undefined) extras.push(op.extra);
     }
     const how = { onConflict };
-    if (submissions.length > 0) parts.push(...(await insertFacts(tx, submission, submissions, entry, how)).parts);
+    if (submissions.length > 0) {
+      const { inserted, parts: submitted } = await insertFacts(tx, submission, submissions, entry, how);
+      parts.push(...submitted);
+      const fresh = inserted.length === submissions.length ? null : new Set(inserted);
+      for (const op of batch) {
+        if (op.submitted !== true || op.alert === undefined || op.day === undefined) continue;
+        if (op.submission === undefined || fresh?.has(op.submission) === false) continue;
+        deltaOf(deltas, op.day, op.alert).submitted++;
+      }
+    }
     if (releases.length > 0) parts.push(...(await insertFacts(tx, release, releases, entry, how)).parts);
+    const ended = await this.#applyFinals(tx, entry, finals, deltas, how);
+    parts.push(...ended.parts);
+    receipts.push(...ended.receipts);
     if (receipts.length > 0) parts.push(...(await insertFacts(tx, receipt, receipts, entry, how)).parts);
     if (unmatched.length > 0) parts.push(...(await insertFacts(tx, unmatchedReceipt, unmatched, entry, how)).parts);
-    if (finals.size > 0) {
-      const rows = [...finals.values()].map((op) => op.final as FinalStateRow);
-      const { inserted, parts: finalParts } = await insertFacts(tx, finalState, rows, entry, how);
-      parts.push(...finalParts);
-      const secrets: number[] = [];
-      for (const row of inserted) {
-        const op = finals.get(`${row.day}/${row.delivery}`);
-        if (op?.secretBody !== undefined) secrets.push(op.secretBody);
-        if (op?.alert === undefined || op.final === undefined) continue;
-        const state = FINAL_STATES[op.final.state as FinalCode];
-        if (state !== 'submitted') deltaOf(deltas, row.day, op.alert)[state]++;
-      }
-      if (secrets.length > 0) await tx.query('DELETE FROM body WHERE id = ANY($1::bigint[])', [secrets]);
-    }
     if (deltas.size > 0) await addProgress(tx, entry, [...deltas.values()]);
     if (extras.length > 0) await this.#options.applyExtras(tx, extras);
     return { value: undefined, parts };
   }
+
+  /** Ends deliveries, each once. A receipt that came with an end of its own, and second, is a receipt like others. */
+  async #applyFinals(
+    tx: Tx,
+    entry: number,
+    ops: readonly JournalOp<Extra>[],
+    deltas: Map<string, ProgressDelta>,
+    how: { readonly onConflict: 'error' | 'ignore' },
+  ): Promise<{ parts: readonly Part[]; receipts: readonly ReceiptRow[] }> {
+    if (ops.length === 0) return { parts: [], receipts: [] };
+    const rows = ops.map((op) => op.final as FinalStateRow);
+    const { inserted, parts } = await insertFacts(tx, finalState, rows, entry, how);
+    const fresh = inserted.length === rows.length ? null : new Set(inserted);
+    const secrets: number[] = [];
+    for (const op of ops) {
+      const row = op.final as FinalStateRow;
+      if (fresh?.has(row) === false) continue;
+      if (op.secretBody !== undefined) secrets.push(op.secretBody);
+      if (op.alert === undefined) continue;
+      const state = FINAL_STATES[row.state as FinalCode];
+      if (state !== 'submitted') deltaOf(deltas, row.day, op.alert)[state]++;
+    }
+    if (secrets.length > 0) await tx.query('DELETE FROM body WHERE id = ANY($1::bigint[])', [secrets]);
+    return {
+      parts,
+      receipts:
+        fresh === null
+          ? []
+          : await lateReceipts(
+              tx,
+              rows.filter((row) => !fresh.has(row)),
+            ),
+    };
+  }
+}
+
+/** The receipts of final states that were not the first: but for those that an earlier try of this batch has written. */
+async function lateReceipts(tx: Tx, left: readonly FinalStateRow[]): Promise<ReceiptRow[]> {
+  const receipts = left.flatMap(({ day, delivery, at, cause, receipt: id, bind, attempt, said }): ReceiptRow[] =>
+    typeof id === 'number' && typeof bind === 'number' && typeof attempt === 'number' && typeof said === 'number'
+      ? [{ day, delivery, id, attempt, segment: 1, bind, state: said, error: cause, duplicate: false, receivedAt: at }]
+      : [],
+  );
+  if (receipts.length === 0) return [];
+  const written = await tx.query<{ receipt: number }>(
+    `SELECT f.receipt FROM unnest($1::date[], $2::bigint[]) AS g(day, delivery)
+     JOIN final_state f ON f.day = g.day AND f.delivery = g.delivery WHERE f.receipt IS NOT NULL`,
+    [receipts.map(({ day }) => day), receipts.map(({ delivery }) => delivery)],
+  );
+  const known = new Set(written.map(({ receipt: id }) => id));
+  return receipts.filter(({ id }) => !known.has(id));
 }
 
 function deltaOf(deltas: Map<string, ProgressDelta>, day: string, alert: string): ProgressDelta {
