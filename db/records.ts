@@ -118,6 +118,10 @@ export const finalState = tocsin.table(
     cause: text(),
     at: bigint({ mode: 'number' }).notNull(),
     entry: bigint({ mode: 'number' }).notNull(),
+    receipt: bigint({ mode: 'number' }),
+    bind: smallint(),
+    attempt: smallint(),
+    said: smallint(),
   },
   (table) => [primaryKey({ columns: [table.day, table.delivery] })],
 );

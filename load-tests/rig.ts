@@ -39,6 +39,8 @@ export interface RigOptions {
   servers?: number;
   /** Environment of every server. */
   env?: Readonly<Record<string, string>>;
+  /** PostgreSQL's settings, over those of the embedded one: to measure with others, or to ask for more statistics. */
+  settings?: Record<string, string>;
 }
 
 export interface Rig {
@@ -84,7 +86,11 @@ export async function openRig(options: RigOptions): Promise<Rig> {
     });
     ends.push(() => sim.stop());
     await writePolicies(join(folder, 'policies'), sim.port, options);
-    const postgres = await startEmbedded({ home: join(folder, 'database'), log: { info: () => {}, warn: () => {} } });
+    const postgres = await startEmbedded({
+      home: join(folder, 'database'),
+      log: { info: () => {}, warn: () => {} },
+      ...(options.settings === undefined ? {} : { settings: options.settings }),
+    });
     ends.push(() => postgres.destroy());
     const { target } = postgres;
     const servers: ChildServer[] = [];

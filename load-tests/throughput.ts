@@ -6,6 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ledgerBaseline, rawWireBaseline, smppPackageBaseline } from './baselines.ts';
+import { type CpuPerMessage, watchCpu } from './cpu.ts';
 import { type ProcessFigures, round } from './gauges.ts';
 import { openRig } from './rig.ts';
 
@@ -15,6 +16,8 @@ export interface ThroughputFigures extends ProcessFigures {
   messages: number;
   seconds: number;
   messagesPerSecond: number;
+  /** From the POST to the last final state. */
+  cpuUsPerMessage: CpuPerMessage;
   baseline: { ledgerPerSecond: number; smppPackagePerSecond: number; wirePerSecond: number };
 }
 
@@ -30,6 +33,11 @@ export async function throughput(options: Record<string, string>): Promise<Throu
   try {
     const key = await rig.key(['bulk']);
     await rig.list('all', key, messages);
+    const used = await watchCpu({
+      gateway: rig.servers.map(({ pid }) => pid),
+      dataDirectory: rig.postgres.dataDirectory,
+      simulator: rig.sim.pid,
+    });
     const from = performance.now();
     await rig.post('/v1/alerts', key, {
       lane: 'bulk',
@@ -39,6 +47,7 @@ export async function throughput(options: Record<string, string>): Promise<Throu
     });
     await rig.untilFinal(messages, WITHIN_MS);
     const seconds = (performance.now() - from) / 1_000;
+    const cpuUsPerMessage = await used(messages);
     const figures = await rig.figures();
     const sent = new Set<number>();
     let repeats = 0;
@@ -53,6 +62,7 @@ export async function throughput(options: Record<string, string>): Promise<Throu
       messages,
       seconds: round(seconds),
       messagesPerSecond: Math.round(messages / seconds),
+      cpuUsPerMessage,
       baseline,
       ...figures,
     };

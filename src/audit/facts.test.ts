@@ -25,6 +25,11 @@ interface Sample {
   maybeTexts: string[] | null;
   maybeDay: string | null;
   erasable: string | null;
+  later?: number | null;
+  laterText?: string | null;
+  laterTexts?: string[] | null;
+  laterFlag?: boolean | null;
+  laterBytes?: Buffer | null;
 }
 const sample = defineFactTable<Sample>({
   table: 'sample',
@@ -47,9 +52,15 @@ const sample = defineFactTable<Sample>({
     maybeTexts: 'texts?',
     maybeDay: 'date?',
     erasable: 'text?',
+    later: 'int?',
+    laterText: 'text?',
+    laterTexts: 'texts?',
+    laterFlag: 'bool?',
+    laterBytes: 'bytes?',
   },
   key: ['day', 'name', 'id'],
   uncovered: ['erasable'],
+  added: ['later', 'laterText', 'laterTexts', 'laterFlag', 'laterBytes'],
   scope: 'id',
 });
 
@@ -61,7 +72,8 @@ beforeAll(async () => {
     day date not null, name text not null, id bigint not null, size integer not null, small smallint, some_text text,
     ref uuid not null, maybe_ref uuid, bytes bytea not null, maybe_bytes bytea, flag boolean not null, maybe_flag boolean,
     numbers bigint[] not null, maybe_numbers bigint[], texts text[] not null, maybe_texts text[], maybe_day date,
-    erasable text, entry bigint not null, primary key (day, name, id))`);
+    erasable text, entry bigint not null, later integer, later_text text, later_texts text[], later_flag boolean,
+    later_bytes bytea, primary key (day, name, id))`);
 });
 
 /** Any UTF-16 but NUL, which PostgreSQL has no place for: half surrogates too, and much of what some syntax minds. */
@@ -82,7 +94,7 @@ const anyDay = fc
 const anyUuid = fc.uuid().chain((uuid) => fc.constantFrom(uuid, uuid.toUpperCase()));
 const anyBytes = fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes));
 const maybe = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: null });
-const anySample: fc.Arbitrary<Sample> = fc.record({
+const anyFirst = {
   day: fc.oneof(fc.constant('2026-11-24'), anyDay),
   name: anyText,
   id: fc.integer({ min: 0, max: 3 }),
@@ -101,7 +113,18 @@ const anySample: fc.Arbitrary<Sample> = fc.record({
   maybeTexts: maybe(fc.array(anyText, { maxLength: 5 })),
   maybeDay: maybe(anyDay),
   erasable: maybe(anyText),
-});
+};
+const anyLater = {
+  later: maybe(fc.integer()),
+  laterText: maybe(anyText),
+  laterTexts: maybe(fc.array(anyText, { maxLength: 5 })),
+  laterFlag: maybe(fc.boolean()),
+  laterBytes: maybe(anyBytes),
+};
+const anySample: fc.Arbitrary<Sample> = fc.record(
+  { ...anyFirst, ...anyLater },
+  { requiredKeys: Object.keys(anyFirst) as (keyof Sample)[] },
+) as fc.Arbitrary<Sample>;
 
 test('PostgreSQL writes the same line, order and digest as we do, whatever the values', async () => {
   await fc.assert(
@@ -120,6 +143,27 @@ test('PostgreSQL writes the same line, order and digest as we do, whatever the v
     }),
     { numRuns: 150 },
   );
+});
+
+test('an added column that is null or absent leaves the line as it was before; two that hold the same differ', () => {
+  const before = defineFactTable<{ id: number; word: string | null }>({
+    table: 'word',
+    columns: { id: 'int', word: 'text?' },
+    key: ['id'],
+  });
+  const after = defineFactTable<{ id: number; word: string | null; one?: number | null; other?: number | null }>({
+    table: 'word',
+    columns: { id: 'int', word: 'text?', one: 'int?', other: 'int?' },
+    key: ['id'],
+    added: ['one', 'other'],
+  });
+  const old = { id: 1, word: 'a|one=5' };
+  expect(line(after, old)).toBe(line(before, old));
+  expect(line(after, { ...old, one: null, other: null })).toBe(line(before, old));
+  expect(line(after, { ...old, one: 5 })).toBe('1|7:a|one=5|one=5');
+  expect(line(after, { ...old, other: 5 })).toBe('1|7:a|one=5|other=5');
+  const misplaced = { table: 'word', columns: { id: 'int', one: 'int?', word: 'int?' }, key: ['id'], added: ['one'] };
+  expect(() => defineFactTable(misplaced as never)).toThrow(/added columns are nullable and last/);
 });
 
 test('what is left out of an insert is in no part', async () => {

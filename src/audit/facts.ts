@@ -5,6 +5,9 @@
  * uuids, dates, booleans (`t`, `f`), bytes (hex) and arrays of numbers (`{1,2}`) can hold no `|`; a text stands behind
  * its length in bytes of UTF-8 (`5:hello`), as does an array of texts in PostgreSQL's own notation (`7:{a,"|"}`). So two
  * different rows of one table never have the same line. {@link lineSql} is the same line written by PostgreSQL.
+ *
+ * A column that was added to a table with facts in it stands in the line by its name (`receipt=17`), and not at all where
+ * it is null: the lines of older facts are what they were.
  */
 
 /**
@@ -33,6 +36,8 @@ export interface Column {
   readonly name: string;
   readonly type: ColumnType;
   readonly nullable: boolean;
+  /** It came when the table had facts already: it may be absent from a row, which is null. */
+  readonly added: boolean;
 }
 
 /** A fact table, whatever its rows are. */
@@ -86,6 +91,8 @@ export interface FactTableDefinition<Row extends object> {
   key: readonly (keyof Row & string)[];
   /** Columns that may be erased later, so that no line holds them. */
   uncovered?: readonly (keyof Row & string)[];
+  /** Columns that came when the table had facts already: nullable, and behind the others. */
+  added?: readonly (keyof Row & string)[];
   partitioned?: boolean;
   scope?: keyof Row & string;
   commitment?: {
@@ -108,7 +115,14 @@ export function defineFactTable<Row extends object>(definition: FactTableDefinit
     name: property.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
     type: spec.replace('?', '') as ColumnType,
     nullable: spec.endsWith('?'),
+    added: definition.added?.some((each) => each === property) ?? false,
   }));
+  for (const [index, { property, added, nullable }] of columns.entries()) {
+    if (added ? !nullable : columns[index - 1]?.added === true)
+      throw new TypeError(
+        `${definition.table}.${property} can't stand where it does: added columns are nullable and last`,
+      );
+  }
   const column = (property: string, why: string, fits: (column: Column) => boolean): Column => {
     const found = columns.find((each) => each.property === property);
     if (found === undefined || !fits(found)) throw new TypeError(`${definition.table}.${property} can't be ${why}`);
@@ -150,8 +164,10 @@ export function linesOf(covered: readonly Column[], rows: readonly object[]): st
   const lines = new Array<string>(rows.length).fill('');
   for (const [index, column] of covered.entries()) {
     const separator = index === 0 ? '' : '|';
-    for (let i = 0; i < rows.length; i++)
-      lines[i] += separator + lineCell(column.type, cellOf(rows[i]!, column.property));
+    for (let i = 0; i < rows.length; i++) {
+      const value = givenCell(rows[i]!, column);
+      lines[i] += column.added ? addedCell(column, value) : separator + lineCell(column.type, value);
+    }
   }
   return lines;
 }
@@ -161,6 +177,16 @@ export function cellOf(row: object, property: string): Cell {
   const value = (row as Record<string, Cell | undefined>)[property];
   if (value === undefined) throw new TypeError(`a fact has no ${property}`);
   return value;
+}
+
+/** The value of a column, null where it is one that a row may lack. */
+export function givenCell(row: object, { property, added }: Column): Cell {
+  return added ? ((row as Record<string, Cell | undefined>)[property] ?? null) : cellOf(row, property);
+}
+
+/** The cell of an added column, with its separator. */
+export function addedCell({ name, type }: Column, value: Cell): string {
+  return value === null ? '' : `|${name}=${lineCell(type, value)}`;
 }
 
 /** A value as its line holds it. */
@@ -205,8 +231,9 @@ function textsLiteral(texts: readonly string[]): string {
 
 /** The SQL expression that gives the line of a row of `alias`. Needs `datestyle = ISO` and a UTF-8 database. */
 export function lineSql(table: AnyFactTable, alias: string): string {
-  const cells = table.covered.map(({ name, type, nullable }) => {
+  const cells = table.covered.map(({ name, type, nullable, added }) => {
     const column = `${alias}.${name}`;
+    if (added) return `'${name}=' || ${plainSql(type, column)}`;
     switch (type) {
       case 'text':
         return orDash(nullable, `octet_length(${column}) || ':' || ${column}`);
@@ -223,6 +250,21 @@ export function lineSql(table: AnyFactTable, alias: string): string {
     }
   });
   return `concat_ws('|', ${cells.join(', ')})`;
+}
+
+/** The same of an added column: a null makes the whole cell null, and concat_ws leaves it out. */
+function plainSql(type: ColumnType, column: string): string {
+  switch (type) {
+    case 'text':
+    case 'texts':
+      return `(octet_length(${column}::text) || ':' || ${column}::text)`;
+    case 'bytes':
+      return `encode(${column}, 'hex')`;
+    case 'bool':
+      return `case ${column} when true then 't' when false then 'f' end`;
+    default:
+      return `${column}::text`;
+  }
 }
 
 const orDash = (nullable: boolean, cell: string): string => (nullable ? `coalesce(${cell}, '-')` : cell);

@@ -3,10 +3,11 @@ import type { Tx } from '../platform/index.ts';
 import type { Part } from './chain.ts';
 import {
   type AnyFactTable,
+  addedCell,
   type Cell,
   type Column,
-  cellOf,
   type FactTable,
+  givenCell,
   lineCell,
   lineText,
   valueText,
@@ -38,17 +39,19 @@ export async function insertFacts<Row extends object>(
   options: { readonly onConflict: 'error' | 'ignore' },
 ): Promise<InsertedFacts<Row>> {
   if (rows.length === 0) return { inserted: [], parts: [] };
-  const ignore = options.onConflict === 'ignore';
-  const sorted = sortByKey(table, rows);
-  const tried = ignore ? withoutRepeats(table, sorted) : sorted;
-  const { lines, parameters } = encode(table, tried);
-  parameters.push(String(entry));
-  const { insert, insertNew } = statementsOf(table);
-  if (!ignore) {
-    await tx.query(insert, parameters);
-    return { inserted: tried, parts: partsOf(table, tried, lines) };
+  const shared = sharedCells(table, rows);
+  const order = table.key.filter(({ property }) => !shared.has(property));
+  const sorted = sortByKey({ ...table, key: order }, rows);
+  if (options.onConflict === 'error') {
+    const { lines, parameters } = encode(table, sorted, shared);
+    parameters.push(String(entry));
+    await tx.query(statementsOf(table, shared).insert, parameters);
+    return { inserted: sorted, parts: partsOf(table, sorted, lines) };
   }
-  const [answer] = await tx.query<{ left_out: string | null }>(insertNew, parameters);
+  const tried = withoutRepeats({ ...table, key: order }, sorted);
+  const { lines, parameters } = encode(table, tried, shared);
+  parameters.push(String(entry));
+  const [answer] = await tx.query<{ left_out: string | null }>(statementsOf(table, shared).insertNew, parameters);
   const left = answer?.left_out ?? null;
   if (left === null) return { inserted: tried, parts: partsOf(table, tried, lines) };
   const leftOut = new Set(left.split(',').map(Number));
@@ -56,57 +59,98 @@ export async function insertFacts<Row extends object>(
   return { inserted, parts: partsOf(table, inserted) };
 }
 
-/**
- * The lines of rows, and two parameters a column: an array with the value of each row, and one value for all. Most
- * columns of a batch hold one value only (day, bind, attempt): these have an empty array, which unnest fills up with
- * nulls, and the value once. Column by column, so that each inner loop meets one type only.
- */
-function encode(table: AnyFactTable, rows: readonly object[]): { lines: string[]; parameters: (string | null)[] } {
-  const parameters: (string | null)[] = [];
-  const lines = new Array<string>(rows.length).fill('');
-  const covered = new Set(table.covered);
+/** Columns of which all rows have the same value, by property: most of a batch (day, bind, attempt). */
+type Shared = ReadonlyMap<string, Cell>;
+
+function sharedCells(table: AnyFactTable, rows: readonly object[]): Shared {
+  const shared = new Map<string, Cell>();
   // One column must be as long as the batch: of a unique key, some column varies, but a faulty batch may repeat it.
   const whole = table.key.at(-1)!;
+  for (const column of table.columns) {
+    if (column === whole) continue;
+    const first = givenCell(rows[0]!, column);
+    let same = true;
+    for (let i = 1; same && i < rows.length; i++) same = givenCell(rows[i]!, column) === first;
+    if (same) shared.set(column.property, first);
+  }
+  return shared;
+}
+
+/**
+ * The lines of rows, and one parameter a column: its value where all rows share it, else an array with the value of each
+ * row. Column by column, so that each inner loop meets one type only; a line is put together once, of whole pieces.
+ */
+function encode(
+  table: AnyFactTable,
+  rows: readonly object[],
+  shared: Shared,
+): { lines: string[]; parameters: (string | null)[] } {
+  const parameters: (string | null)[] = [];
+  const covered = new Set(table.covered);
+  /** Between the cells that vary stands what all lines share. */
+  const between: string[] = [];
+  const varying: string[][] = [];
+  let text = '';
   let separator = '';
   for (const column of table.columns) {
-    const { type } = column;
+    const value = shared.get(column.property);
     const isCovered = covered.has(column);
-    const shared = column === whole ? undefined : sharedCell(column.property, rows);
-    if (shared !== undefined) {
-      parameters.push('{}', shared === null ? null : valueText(type, shared));
-      const text = !isCovered ? '' : separator + lineCell(type, shared);
-      for (let i = 0; i < lines.length; i++) lines[i] += text;
+    if (value !== undefined) {
+      parameters.push(value === null ? null : valueText(column.type, value));
+      if (isCovered) text += column.added ? addedCell(column, value) : separator + lineCell(column.type, value);
     } else {
-      const values = new Array<string>(rows.length);
-      const quoted = type === 'text' || type === 'texts' || type === 'ints' || type === 'bytes';
-      for (let i = 0; i < rows.length; i++) {
-        const value = cellOf(rows[i]!, column.property);
-        if (value === null) {
-          values[i] = 'NULL';
-          lines[i] += isCovered ? `${separator}-` : '';
-          continue;
-        }
-        const text = valueText(type, value);
-        values[i] = quoted ? quote(text) : text;
-        lines[i] += isCovered ? separator + lineText(type, text) : '';
+      const cells = isCovered ? new Array<string>(rows.length) : null;
+      parameters.push(encodeColumn(column, rows, cells));
+      if (cells !== null) {
+        between.push(column.added ? text : text + separator);
+        varying.push(cells);
+        text = '';
       }
-      parameters.push(`{${values.join(',')}}`, null);
     }
     if (isCovered) separator = '|';
   }
-  return { lines, parameters };
+  between.push(text);
+  return { lines: interleave(between, varying, rows.length), parameters };
 }
 
-/** The value that all rows have in a column; undefined when they differ. */
-function sharedCell(property: string, rows: readonly object[]): Cell | undefined {
-  const first = cellOf(rows[0]!, property);
-  for (let i = 1; i < rows.length; i++) {
-    if (cellOf(rows[i]!, property) !== first) return undefined;
+/** An array literal with each row's value; `cells`, where given, gets what their lines hold. */
+function encodeColumn(column: Column, rows: readonly object[], cells: string[] | null): string {
+  const { type, name, added } = column;
+  const values = new Array<string>(rows.length);
+  const quoted = type === 'text' || type === 'texts' || type === 'ints' || type === 'bytes';
+  // Times come in runs.
+  let last: Cell | undefined;
+  for (let i = 0; i < rows.length; i++) {
+    const value = givenCell(rows[i]!, column);
+    if (value === last) {
+      values[i] = values[i - 1]!;
+      if (cells !== null) cells[i] = cells[i - 1]!;
+    } else if (value === null) {
+      values[i] = 'NULL';
+      if (cells !== null) cells[i] = added ? '' : '-';
+    } else {
+      const text = valueText(type, value);
+      values[i] = quoted ? quote(text) : text;
+      if (cells !== null) cells[i] = added ? `|${name}=${lineText(type, text)}` : lineText(type, text);
+    }
+    last = value;
   }
-  return first;
+  return `{${values.join(',')}}`;
 }
 
-const quote = (text: string): string => `"${text.replace(/["\\]/g, '\\$&')}"`;
+function interleave(between: readonly string[], varying: readonly string[][], length: number): string[] {
+  const lines = new Array<string>(length);
+  const pieces = new Array<string>(between.length + varying.length);
+  for (const [index, text] of between.entries()) pieces[2 * index] = text;
+  for (let i = 0; i < length; i++) {
+    for (let cell = 0; cell < varying.length; cell++) pieces[2 * cell + 1] = varying[cell]![i]!;
+    lines[i] = pieces.join('');
+  }
+  return lines;
+}
+
+const mustQuote = /["\\]/;
+const quote = (text: string): string => (mustQuote.test(text) ? `"${text.replace(/["\\]/g, '\\$&')}"` : `"${text}"`);
 
 /** PostgreSQL's type of a column's values, and of their array; arrays of arrays would have to be rectangular, so they travel as texts. */
 const types: Record<Column['type'], { item: string; array: string; cast: string }> = {
@@ -126,39 +170,44 @@ interface Statements {
   insertNew: string;
 }
 
-const statements = new WeakMap<AnyFactTable, Statements>();
+/** By table, then by which columns are shared: a busy table has a few shapes, and each is prepared once a session. */
+const statements = new WeakMap<AnyFactTable, Map<string, Statements>>();
 
-function statementsOf(table: AnyFactTable): Statements {
-  let known = statements.get(table);
+function statementsOf(table: AnyFactTable, shared: Shared): Statements {
+  let ofTable = statements.get(table);
+  if (ofTable === undefined) {
+    ofTable = new Map();
+    statements.set(table, ofTable);
+  }
+  const shape = table.columns.map(({ property }) => (shared.has(property) ? '1' : 'n')).join('');
+  let known = ofTable.get(shape);
   if (known === undefined) {
-    known = buildStatements(table);
-    statements.set(table, known);
+    known = buildStatements(table, shared);
+    ofTable.set(shape, known);
   }
   return known;
 }
 
-function buildStatements({ table, columns, key }: AnyFactTable): Statements {
+function buildStatements({ table, columns, key }: AnyFactTable, shared: Shared): Statements {
   const names = columns.map(({ name }) => name).join(', ');
-  const keyNames = key.map(({ name }) => name);
-  const arrays = columns.map(({ type }, index) => `$${2 * index + 1}::${types[type].array}`).join(', ');
-  const cells = columns
-    .map(
-      ({ name, type }, index) => `coalesce(given.${name}, $${2 * index + 2}::${types[type].item})${types[type].cast}`,
-    )
-    .join(', ');
-  const insert = `insert into ${table} (${names}, entry) select ${cells}, $${2 * columns.length + 1}::bigint`;
+  const varying = columns.flatMap((column, index) =>
+    shared.has(column.property) ? [] : [{ name: column.name, array: `$${index + 1}::${types[column.type].array}` }],
+  );
+  const arrays = varying.map(({ array }) => array).join(', ');
+  const given = varying.map(({ name }) => name).join(', ');
+  const cellOfRow = ({ name, property, type }: Column, index: number): string =>
+    shared.has(property) ? `$${index + 1}::${types[type].item}` : `given.${name}`;
+  const cells = columns.map((column, index) => cellOfRow(column, index) + types[column.type].cast).join(', ');
+  const insert = `insert into ${table} (${names}, entry) select ${cells}, $${columns.length + 1}::bigint`;
   const sameKey = key
-    .map(({ name, type }) => {
-      const index = columns.findIndex((column) => column.name === name);
-      return `fresh.${name} = coalesce(given.${name}, $${2 * index + 2}::${types[type].item})`;
-    })
+    .map((column) => `fresh.${column.name} = ${cellOfRow(column, columns.indexOf(column))}`)
     .join(' and ');
   return {
-    insert: `${insert} from unnest(${arrays}) as given (${names})`,
+    insert: `${insert} from unnest(${arrays}) as given (${given})`,
     insertNew: `with given as materialized (
-        select * from unnest(${arrays}) with ordinality as given (${names}, ordinality)
+        select * from unnest(${arrays}) with ordinality as given (${given}, ordinality)
       ), fresh as (
-        ${insert} from given on conflict do nothing returning ${keyNames.join(', ')}
+        ${insert} from given on conflict do nothing returning ${key.map(({ name }) => name).join(', ')}
       )
       select case when (select count(*) from fresh) < (select count(*) from given) then (
         select string_agg(given.ordinality::text, ',') from given where not exists (select from fresh where ${sameKey})

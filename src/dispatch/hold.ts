@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import type { PgBoss } from 'pg-boss';
 import { bossTx, type Pool, TransactionFailed, type Tx } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
+import { readDeliveries } from './read-deliveries.ts';
 import type { HeldChunk, Item } from './types.ts';
 
 export interface Holder {
@@ -191,15 +192,6 @@ async function leave(tx: Tx, boss: PgBoss, queue: string, rows: readonly ChunkRo
   );
 }
 
-interface DeliveryRead {
-  id: number;
-  chunk: number;
-  alert: string;
-  body: number;
-  expires_at: number;
-  msisdn: string | null;
-}
-
 interface AlertRead {
   id: string;
   sender: string | null;
@@ -325,42 +317,6 @@ async function alertTlvs(
       Object.fromEntries(own.map(({ name, value }) => [name, value])),
     ]),
   );
-}
-
-/** Deliveries by their chunk's run of ids, or by its list. Leans on the primary keys of delivery, recipient and final_state. */
-async function readDeliveries(pool: Pool, day: string, taken: readonly Taken[]): Promise<DeliveryRead[]> {
-  const runs = taken.filter(({ deliveryIds }) => deliveryIds === null);
-  const lists = taken.flatMap(({ chunk, deliveryIds }) =>
-    (deliveryIds ?? []).slice(chunk.claimedTo).map((id) => ({ chunk: chunk.id, id })),
-  );
-  const select = `SELECT d.id, w.chunk, d.alert, d.body, d.expires_at, r.msisdn`;
-  const rest = `LEFT JOIN recipient r ON r.id = d.recipient
-     WHERE NOT EXISTS (SELECT 1 FROM final_state f WHERE f.day = $1::date AND f.delivery = d.id)`;
-  const rows: DeliveryRead[] = [];
-  if (runs.length > 0) {
-    rows.push(
-      ...(await pool.query<DeliveryRead>(
-        `${select} FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS w(chunk, lo, hi)
-         JOIN delivery d ON d.day = $1::date AND d.id >= w.lo AND d.id < w.hi ${rest}`,
-        [
-          day,
-          runs.map(({ chunk }) => chunk.id),
-          runs.map(({ chunk, firstDelivery }) => firstDelivery + chunk.claimedTo),
-          runs.map(({ chunk, firstDelivery }) => firstDelivery + chunk.size),
-        ],
-      )),
-    );
-  }
-  if (lists.length > 0) {
-    rows.push(
-      ...(await pool.query<DeliveryRead>(
-        `${select} FROM unnest($2::bigint[], $3::bigint[]) AS w(chunk, id)
-         JOIN delivery d ON d.day = $1::date AND d.id = w.id ${rest}`,
-        [day, lists.map(({ chunk }) => chunk), lists.map(({ id }) => id)],
-      )),
-    );
-  }
-  return rows;
 }
 
 /** Segments that an SMSC accepted in an earlier attempt: they are not sent again. Kept in `toSend` until encoding. */

@@ -20,7 +20,7 @@ import { type DayStep, DayWalk } from './day-walk.ts';
 import type { IdStock } from './extras.ts';
 import { PartialTexts } from './partial-texts.ts';
 import { alreadyMatched, findSubmissions, type OpenUnmatched, readUnmatched } from './receipt-lookups.ts';
-import { applyReceipt, type Match, type ReceiptIndex, sameMessage } from './receipts.ts';
+import { applyReceipt, type Match, type ReceiptIndex, sameMessage, type Track } from './receipts.ts';
 import { type ReceiptsMode, ReceiptsPerMessage } from './receipts-per-message.ts';
 import type { DispatchExtra } from './types.ts';
 
@@ -198,6 +198,25 @@ export class ReceiptDesk {
     if (track.final !== null && track.finals.size >= track.segments) this.#o.index.drop(this.#o.bind, messageId);
     this.#forms.count(form);
     this.#partial.touched(track, waiting.receivedAt);
+    const durable = (): void => this.#answer(waiting, 0);
+    if (final !== null && track.segments === 1) {
+      this.#o.journal.add(shard, {
+        final: {
+          day: track.day,
+          delivery: track.delivery,
+          state: final,
+          cause: receipt.error,
+          at: waiting.receivedAt,
+          receipt: waiting.id,
+          bind: this.#o.bind,
+          attempt,
+          said: receipt.state,
+        },
+        ...endedBy(track),
+        durable,
+      });
+      return;
+    }
     this.#o.journal.add(shard, {
       receipt: {
         day: track.day,
@@ -221,11 +240,9 @@ export class ReceiptDesk {
               cause: cause ?? receipt.error,
               at: waiting.receivedAt,
             },
-            day: track.day,
-            ...(track.counted ? { alert: track.alert } : {}),
-            ...(track.secretBody === null ? {} : { secretBody: track.secretBody }),
+            ...endedBy(track),
           }),
-      durable: () => this.#answer(waiting, 0),
+      durable,
     });
   }
 
@@ -463,6 +480,15 @@ export class ReceiptDesk {
       this.#write(waiting, match);
     }
   }
+}
+
+/** What else the end of a delivery touches. */
+function endedBy(track: Track): { day: string; alert?: string; secretBody?: number } {
+  return {
+    day: track.day,
+    ...(track.counted ? { alert: track.alert } : {}),
+    ...(track.secretBody === null ? {} : { secretBody: track.secretBody }),
+  };
 }
 
 function waitingOf({ id, messageId, state, error, receivedAt }: OpenUnmatched): Waiting {

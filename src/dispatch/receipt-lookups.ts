@@ -166,9 +166,9 @@ export async function alreadyMatched(
 ): Promise<ReadonlySet<number>> {
   if (pairs.length === 0) return new Set();
   const rows = await pool.query<{ id: number }>(
-    `SELECT r.id FROM receipt r
-     JOIN unnest($1::date[], $2::bigint[], $3::bigint[]) AS p(day, delivery, id)
-       ON r.day = p.day AND r.delivery = p.delivery AND r.id = p.id`,
+    `SELECT p.id FROM unnest($1::date[], $2::bigint[], $3::bigint[]) AS p(day, delivery, id)
+     WHERE (SELECT r.id FROM receipt r WHERE r.day = p.day AND r.delivery = p.delivery AND r.id = p.id) IS NOT NULL
+        OR (SELECT f.receipt FROM final_state f WHERE f.day = p.day AND f.delivery = p.delivery) = p.id`,
     [pairs.map((pair) => pair.day), pairs.map((pair) => pair.delivery), pairs.map((pair) => pair.id)],
   );
   return new Set(rows.map((row) => row.id));

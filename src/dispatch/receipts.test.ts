@@ -314,7 +314,7 @@ describe('a carrier that gives ids in hex and names them in decimal (jasmin #535
     await wrong.restart({ receiptIds: 'learn' });
     expect(states(await ended(alarm))).toEqual({ [DELIVERED]: 12 });
     const receipts = await db.database.pools.reader.query<{ n: number }>(
-      'SELECT count(*) AS n FROM receipt WHERE day = $1::date AND delivery = ANY($2::bigint[])',
+      'SELECT count(*) AS n FROM every_receipt WHERE day = $1::date AND delivery = ANY($2::bigint[])',
       [alarm.day, alarm.deliveries],
     );
     expect(receipts).toEqual([{ n: 12 }]);

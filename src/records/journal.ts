@@ -6,7 +6,8 @@
  * callback runs after COMMIT: only then may a deliver_sm be answered or a claim be given back to the bind's K.
  *
  * A batch that the database can't take is tried again until shutdown gives up; a batch refused for one row is split
- * until that row alone is refused, reported, and the rest is kept.
+ * until that row alone is refused, reported, and the rest is kept. Facts are nearly always new, so that they are first
+ * inserted as such; a batch of which some fact is there already is written again, leaving out what is.
  */
 import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
 import { type EpochMs, TransactionFailed, type Tx } from '../platform/index.ts';
@@ -134,11 +135,16 @@ export class Journal<Extra> {
   }
 
   async #write(shard: Shard<Extra>, batch: JournalOp<Extra>[]): Promise<void> {
+    let onConflict: 'error' | 'ignore' = 'error';
     for (let delayMs = RETRY_FIRST_MS; ; delayMs = Math.min(RETRY_MAX_MS, delayMs * 2)) {
       try {
-        await shard.writer.append((tx, entry) => this.#apply(tx, entry, batch));
+        await shard.writer.append((tx, entry) => this.#apply(tx, entry, batch, onConflict));
         break;
       } catch (error) {
+        if (onConflict === 'error' && isRepeat(error)) {
+          onConflict = 'ignore';
+          continue;
+        }
         if (isRefusedRow(error)) {
           if (batch.length > 1) {
             const half = batch.length >> 1;
@@ -157,13 +163,18 @@ export class Journal<Extra> {
     for (const op of batch) op.durable?.();
   }
 
-  async #apply(tx: Tx, entry: number, batch: JournalOp<Extra>[]): Promise<{ value: undefined; parts: Part[] }> {
+  async #apply(
+    tx: Tx,
+    entry: number,
+    batch: JournalOp<Extra>[],
+    onConflict: 'error' | 'ignore',
+  ): Promise<{ value: undefined; parts: Part[] }> {
     const parts: Part[] = [];
     const submissions: SubmissionRow[] = [];
     const releases: ReleaseRow[] = [];
     const receipts: ReceiptRow[] = [];
     const unmatched: UnmatchedReceiptRow[] = [];
-    const finals = new Map<string, JournalOp<Extra>>();
+    const finals: JournalOp<Extra>[] = [];
     const extras: Extra[] = [];
     const deltas = new Map<string, ProgressDelta>();
     for (const op of batch) {
@@ -171,38 +182,81 @@ export class Journal<Extra> {
       if (op.release !== undefined) releases.push(op.release);
       if (op.receipt !== undefined) receipts.push(op.receipt);
       if (op.unmatched !== undefined) unmatched.push(op.unmatched);
-      if (op.final !== undefined) {
-        const key = `${op.final.day}/${op.final.delivery}`;
-        if (!finals.has(key)) finals.set(key, op);
-      }
-      if (op.submitted === true && op.alert !== undefined && op.day !== undefined) {
-        deltaOf(deltas, op.day, op.alert).submitted++;
-      }
+      if (op.final !== undefined) finals.push(op);
       if (op.extra !== undefined) extras.push(op.extra);
     }
-    const ignore = { onConflict: 'ignore' } as const;
-    if (submissions.length > 0) parts.push(...(await insertFacts(tx, submission, submissions, entry, ignore)).parts);
-    if (releases.length > 0) parts.push(...(await insertFacts(tx, release, releases, entry, ignore)).parts);
-    if (receipts.length > 0) parts.push(...(await insertFacts(tx, receipt, receipts, entry, ignore)).parts);
-    if (unmatched.length > 0) parts.push(...(await insertFacts(tx, unmatchedReceipt, unmatched, entry, ignore)).parts);
-    if (finals.size > 0) {
-      const rows = [...finals.values()].map((op) => op.final as FinalStateRow);
-      const { inserted, parts: finalParts } = await insertFacts(tx, finalState, rows, entry, ignore);
-      parts.push(...finalParts);
-      const secrets: number[] = [];
-      for (const row of inserted) {
-        const op = finals.get(`${row.day}/${row.delivery}`);
-        if (op?.secretBody !== undefined) secrets.push(op.secretBody);
-        if (op?.alert === undefined || op.final === undefined) continue;
-        const state = FINAL_STATES[op.final.state as FinalCode];
-        if (state !== 'submitted') deltaOf(deltas, row.day, op.alert)[state]++;
+    const how = { onConflict };
+    if (submissions.length > 0) {
+      const { inserted, parts: submitted } = await insertFacts(tx, submission, submissions, entry, how);
+      parts.push(...submitted);
+      const fresh = inserted.length === submissions.length ? null : new Set(inserted);
+      for (const op of batch) {
+        if (op.submitted !== true || op.alert === undefined || op.day === undefined) continue;
+        if (op.submission === undefined || fresh?.has(op.submission) === false) continue;
+        deltaOf(deltas, op.day, op.alert).submitted++;
       }
-      if (secrets.length > 0) await tx.query('DELETE FROM body WHERE id = ANY($1::bigint[])', [secrets]);
     }
+    if (releases.length > 0) parts.push(...(await insertFacts(tx, release, releases, entry, how)).parts);
+    const ended = await this.#applyFinals(tx, entry, finals, deltas, how);
+    parts.push(...ended.parts);
+    receipts.push(...ended.receipts);
+    if (receipts.length > 0) parts.push(...(await insertFacts(tx, receipt, receipts, entry, how)).parts);
+    if (unmatched.length > 0) parts.push(...(await insertFacts(tx, unmatchedReceipt, unmatched, entry, how)).parts);
     if (deltas.size > 0) await addProgress(tx, entry, [...deltas.values()]);
     if (extras.length > 0) await this.#options.applyExtras(tx, extras);
     return { value: undefined, parts };
   }
+
+  /** Ends deliveries, each once. A receipt that came with an end of its own, and second, is a receipt like others. */
+  async #applyFinals(
+    tx: Tx,
+    entry: number,
+    ops: readonly JournalOp<Extra>[],
+    deltas: Map<string, ProgressDelta>,
+    how: { readonly onConflict: 'error' | 'ignore' },
+  ): Promise<{ parts: readonly Part[]; receipts: readonly ReceiptRow[] }> {
+    if (ops.length === 0) return { parts: [], receipts: [] };
+    const rows = ops.map((op) => op.final as FinalStateRow);
+    const { inserted, parts } = await insertFacts(tx, finalState, rows, entry, how);
+    const fresh = inserted.length === rows.length ? null : new Set(inserted);
+    const secrets: number[] = [];
+    for (const op of ops) {
+      const row = op.final as FinalStateRow;
+      if (fresh?.has(row) === false) continue;
+      if (op.secretBody !== undefined) secrets.push(op.secretBody);
+      if (op.alert === undefined) continue;
+      const state = FINAL_STATES[row.state as FinalCode];
+      if (state !== 'submitted') deltaOf(deltas, row.day, op.alert)[state]++;
+    }
+    if (secrets.length > 0) await tx.query('DELETE FROM body WHERE id = ANY($1::bigint[])', [secrets]);
+    return {
+      parts,
+      receipts:
+        fresh === null
+          ? []
+          : await lateReceipts(
+              tx,
+              rows.filter((row) => !fresh.has(row)),
+            ),
+    };
+  }
+}
+
+/** The receipts of final states that were not the first: but for those that an earlier try of this batch has written. */
+async function lateReceipts(tx: Tx, left: readonly FinalStateRow[]): Promise<ReceiptRow[]> {
+  const receipts = left.flatMap(({ day, delivery, at, cause, receipt: id, bind, attempt, said }): ReceiptRow[] =>
+    typeof id === 'number' && typeof bind === 'number' && typeof attempt === 'number' && typeof said === 'number'
+      ? [{ day, delivery, id, attempt, segment: 1, bind, state: said, error: cause, duplicate: false, receivedAt: at }]
+      : [],
+  );
+  if (receipts.length === 0) return [];
+  const written = await tx.query<{ receipt: number }>(
+    `SELECT f.receipt FROM unnest($1::date[], $2::bigint[]) AS g(day, delivery)
+     JOIN final_state f ON f.day = g.day AND f.delivery = g.delivery WHERE f.receipt IS NOT NULL`,
+    [receipts.map(({ day }) => day), receipts.map(({ delivery }) => delivery)],
+  );
+  const known = new Set(written.map(({ receipt: id }) => id));
+  return receipts.filter(({ id }) => !known.has(id));
 }
 
 function deltaOf(deltas: Map<string, ProgressDelta>, day: string, alert: string): ProgressDelta {
@@ -212,6 +266,11 @@ function deltaOf(deltas: Map<string, ProgressDelta>, day: string, alert: string)
     deltas.set(alert, delta);
   }
   return delta;
+}
+
+/** Some fact of the batch is there already: from a COMMIT that went unanswered, or written by somebody else. */
+function isRepeat(error: unknown): boolean {
+  return error instanceof TransactionFailed && error.outcome === 'rolled-back' && error.code === '23505';
 }
 
 function isRefusedRow(error: unknown): boolean {

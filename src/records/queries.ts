@@ -76,7 +76,7 @@ const OUTCOMES = { 1: 'accepted', 2: 'refused', 3: 'refused-for-now', 4: 'unansw
 const STATE_NAMES = new Map<number, string>(Object.entries(MESSAGE_STATE).map(([name, code]) => [code, name]));
 const CODE_OF = new Map<string, number>(Object.entries(FINAL_STATES).map(([code, name]) => [name, Number(code)]));
 
-/** The columns from which a state is derived, for a delivery `d`. */
+/** The columns from which a state is derived, for a delivery `d`. A receipt that stands with its final state agrees with it. */
 const SELECT = `
   SELECT d.day, d.id, d.alert, r.msisdn, d.reference, d.lane, d.route, d.created_at, d.expires_at,
          f.state AS final, f.at AS final_at, s.attempts, s.outcomes, q.receipt_states,
@@ -227,7 +227,7 @@ export class DeliveryReader {
       duplicate: boolean;
       received_at: number;
       entry: number;
-    }>('SELECT * FROM receipt WHERE day = $1::date AND delivery = $2 ORDER BY id', where, { retries: 2 });
+    }>('SELECT * FROM every_receipt WHERE day = $1::date AND delivery = $2 ORDER BY id', where, { retries: 2 });
     return rows.map((r) => ({
       at: r.received_at,
       kind: 'receipt',

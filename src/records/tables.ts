@@ -201,10 +201,30 @@ export interface FinalStateRow {
   state: number;
   cause: string | null;
   at: EpochMs;
+  /**
+   * Of a text in one segment the receipt that ended it, which then has no row of its own: `at` is when it came, `cause` its
+   * error. Absent where it was not a receipt, or one of several.
+   */
+  receipt?: number | null;
+  bind?: number | null;
+  attempt?: number | null;
+  /** The receipt's message_state: state.ts MESSAGE_STATE. */
+  said?: number | null;
 }
 export const finalState = defineFactTable<FinalStateRow>({
   table: 'final_state',
-  columns: { day: 'date', delivery: 'int', state: 'int', cause: 'text?', at: 'int' },
+  columns: {
+    day: 'date',
+    delivery: 'int',
+    state: 'int',
+    cause: 'text?',
+    at: 'int',
+    receipt: 'int?',
+    bind: 'int?',
+    attempt: 'int?',
+    said: 'int?',
+  },
+  added: ['receipt', 'bind', 'attempt', 'said'],
   partitioned: true,
   key: ['day', 'delivery'],
 });

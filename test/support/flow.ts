@@ -107,6 +107,8 @@ async function oneRound(db: TestDatabase, { simulator }: Installation, server: R
   await alert('transaction', { recipients: [number()] }, { tlvs: { template: `110716${round}` } });
   await alert('security', { recipients: [number()] }, { secret: true });
   await alert('bulk', { recipients: [number(), number()] }, { sender: 'Bank' });
+  // In two segments: their receipts are facts of their own, where one segment's stands with the final state.
+  await alert('transaction', { recipients: [number()] }, { content: { text: 'Your card was charged. '.repeat(8) } });
   await call('PUT', '/v1/lists/city', { members: [number(), { ...number(), language: 'fr' }, number()] });
   const texts = { en: 'Flood – leave now.', fr: 'Inondation : partez.' };
   await alert('emergency', { lists: ['city'] }, { content: { texts } });
