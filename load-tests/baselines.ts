@@ -2,6 +2,7 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Session, startEmbedded } from '../src/platform/index.ts';
+import { atEnd } from './ends.ts';
 
 /** submit_sm with receipts a second, client and server in a process each, with the package's own sessions. */
 export function smppPackageBaseline(messages: number): Promise<number> {
@@ -46,6 +47,7 @@ const LEDGER_BATCH = 2_000;
  */
 export async function ledgerBaseline(home: string, messages: number): Promise<number> {
   const server = await startEmbedded({ home, log: { info: () => {}, warn: () => {} } });
+  const forget = atEnd(() => server.destroy());
   try {
     const open = () =>
       Session.open(server.target, {
@@ -116,6 +118,7 @@ export async function ledgerBaseline(home: string, messages: number): Promise<nu
     await Promise.all(sessions.map((session) => session.close()));
     return perSecond;
   } finally {
+    forget();
     await server.destroy();
   }
 }

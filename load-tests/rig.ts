@@ -21,6 +21,7 @@ import {
 } from '../src/platform/index.ts';
 import type { LaneName } from '../src/policy/index.ts';
 import { forkSimulator, type LedgerRecord, readLedger, type SimulatorProcess } from '../src/simulator/index.ts';
+import { atEnd } from './ends.ts';
 import { type ProcessFigures, round } from './gauges.ts';
 
 /** The optional parameter in which submit_sm carry `delivery.attempt.segment`, for comparison message by message. */
@@ -75,8 +76,10 @@ export async function openRig(options: RigOptions): Promise<Rig> {
   const folder = await mkdtemp(join(tmpdir(), 'tocsin-load-'));
   const ends: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true, force: true })];
   const close = async (): Promise<void> => {
+    forget();
     for (const end of ends.splice(0).reverse()) await end();
   };
+  const forget = atEnd(close);
   try {
     const ledger = join(folder, 'submits');
     const sim = await forkSimulator({

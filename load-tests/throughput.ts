@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ledgerBaseline, rawWireBaseline, smppPackageBaseline } from './baselines.ts';
 import { type CpuPerMessage, watchCpu } from './cpu.ts';
+import { atEnd } from './ends.ts';
 import { type ProcessFigures, round } from './gauges.ts';
 import { openRig } from './rig.ts';
 
@@ -74,6 +75,8 @@ export async function throughput(options: Record<string, string>): Promise<Throu
 /** One after the other, and each alone on the machine. */
 async function baselines(messages: number): Promise<ThroughputFigures['baseline']> {
   const folder = await mkdtemp(join(tmpdir(), 'tocsin-ledger-'));
+  const remove = () => rm(folder, { recursive: true, force: true });
+  const forget = atEnd(remove);
   try {
     return {
       ledgerPerSecond: await ledgerBaseline(folder, messages),
@@ -81,6 +84,7 @@ async function baselines(messages: number): Promise<ThroughputFigures['baseline'
       wirePerSecond: await rawWireBaseline(500_000),
     };
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    forget();
+    await remove();
   }
 }
