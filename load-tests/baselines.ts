@@ -46,8 +46,9 @@ const LEDGER_BATCH = 2_000;
  * connection, the others over two, and nothing else on the machine.
  */
 export async function ledgerBaseline(home: string, messages: number): Promise<number> {
-  const server = await startEmbedded({ home, log: { info: () => {}, warn: () => {} } });
-  const forget = atEnd(() => server.destroy());
+  const start = startEmbedded({ home, log: { info: () => {}, warn: () => {} } });
+  const forget = atEnd(async () => (await start).destroy());
+  const server = await start;
   try {
     const open = () =>
       Session.open(server.target, {

@@ -75,31 +75,48 @@ const WATCH_MS = 250;
 export async function openRig(options: RigOptions): Promise<Rig> {
   const folder = await mkdtemp(join(tmpdir(), 'tocsin-load-'));
   const ends: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true, force: true })];
+  let closed = false;
   const close = async (): Promise<void> => {
+    closed = true;
     forget();
     for (const end of ends.splice(0).reverse()) await end();
   };
   const forget = atEnd(close);
+  /** Waits until something is open; `close` ends it too when it comes only then. */
+  const open = async <T>(opening: Promise<T>, end: (opened: T) => Promise<unknown>): Promise<T> => {
+    ends.push(() => opening.then(end, () => {}));
+    const opened = await opening;
+    if (closed) throw new Error('the run was ended');
+    return opened;
+  };
   try {
     const ledger = join(folder, 'submits');
-    const sim = await forkSimulator({
-      accounts: options.accounts.map((account) => ({ password: 'demo', ...account })),
-      correlationTlv: CORRELATION_TLV,
-      ledger,
-    });
-    ends.push(() => sim.stop());
+    const accounts = options.accounts.map((account) => ({ password: 'demo', ...account }));
+    const sim = await open(forkSimulator({ accounts, correlationTlv: CORRELATION_TLV, ledger }), (each) => each.stop());
     await writePolicies(join(folder, 'policies'), sim.port, options);
-    const postgres = await startEmbedded({
-      home: join(folder, 'database'),
-      log: { info: () => {}, warn: () => {} },
-      ...(options.settings === undefined ? {} : { settings: options.settings }),
-    });
-    ends.push(() => postgres.destroy());
+    const settings = options.settings === undefined ? {} : { settings: options.settings };
+    const log = { info: () => {}, warn: () => {} };
+    const postgres = await open(startEmbedded({ home: join(folder, 'database'), log, ...settings }), (each) =>
+      each.destroy(),
+    );
     const { target } = postgres;
     const servers: ChildServer[] = [];
-    ends.push(() => Promise.all(servers.map((server) => server.stop())));
+    const starts: Promise<ChildServer>[] = [];
+    ends.push(() =>
+      Promise.all(
+        starts.map((start) =>
+          start.then(
+            (server) => server.stop(),
+            () => {},
+          ),
+        ),
+      ),
+    );
     const addServer = async (env: Readonly<Record<string, string>> = {}): Promise<ChildServer> => {
-      const server = await startChild(folder, { DATABASE_URL: databaseUrl(target), ...options.env, ...env });
+      const start = startChild(folder, { DATABASE_URL: databaseUrl(target), ...options.env, ...env });
+      starts.push(start);
+      const server = await start;
+      if (closed) throw new Error('the run was ended');
       servers.push(server);
       return server;
     };

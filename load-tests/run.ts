@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { endAll } from './ends.ts';
@@ -43,6 +44,8 @@ const scenarios: Record<string, () => Promise<Scenario>> = {
 
 /** What is not closed by then is left. */
 const END_MS = 40_000;
+/** So long it has to notice that it was ended. */
+const OVER_MS = 2_000;
 
 const [name = '', ...rest] = process.argv.slice(2);
 if (name === 'table') {
@@ -93,16 +96,21 @@ async function bounded(
   const because = (why: string) => () => stop({ scenario: name, correct: false, stopped: why });
   const timer = setTimeout(because(`did not end within ${limitSeconds} s`), limitSeconds * 1_000);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, because(`was ended by ${signal}`));
+  let over = false;
   const run = load().then((scenario) => scenario(options));
   const failed = run.catch((error: Error): Stopped => {
-    console.error(error.stack);
+    if (!over) console.error(error.stack);
     return { scenario: name, correct: false, stopped: error.message };
   });
   const figures = await Promise.race([failed, stopped]);
+  over = true;
   clearTimeout(timer);
   if ('stopped' in figures) {
     console.error(`${name} ${figures.stopped}`);
     const late = setTimeout(() => process.exit(1), END_MS);
+    await endAll();
+    // What it stood on is gone: it fails by itself, and gives back what it had only just opened.
+    await Promise.race([failed, sleep(OVER_MS, undefined, { ref: false })]);
     await endAll();
     clearTimeout(late);
   }

@@ -3,7 +3,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 
-const PAGES = ['README.md', 'CHANGELOG.md', ...globSync('docs/**/*.md')];
+const PAGES = ['README.md', 'CHANGELOG.md', 'load-tests/README.md', ...globSync('docs/**/*.md')];
 const readme = readFileSync('README.md', 'utf8');
 const words = (pattern: RegExp): string[] => Array.from(readme.matchAll(pattern), ([, word = '']) => word);
 

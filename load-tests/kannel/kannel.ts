@@ -15,6 +15,8 @@ export interface KannelFigures extends ProcessFigures {
   scenario: 'kannel';
   correct: boolean;
   seconds: number;
+  /** Kannel's. */
+  version: string;
   /** Messages a second until the last is final. `way`: how Kannel was fastest. */
   single: { kannel: number; tocsin: number; ratio: number; messages: number; connections: number; way: string };
   list: { kannelBest: number; tocsin: number; ratio: number; messages: number; way: string };
@@ -55,6 +57,7 @@ export async function kannel(
       scenario: 'kannel',
       correct: theirs.correct && ours.correct && (await agrees(rig, ours.deliveries, theirs.messages)),
       seconds: round((performance.now() - from) / 1_000),
+      version: theirs.version,
       single: {
         kannel: theirs.single.perSecond,
         tocsin: ours.single,
@@ -95,6 +98,7 @@ async function measureKannel(rig: Rig, messages: number, connections: number) {
   const forget = atEnd(() => sink.close());
   let correct = true;
   let total = 0;
+  let version = '';
   const measure = async (way: Way, count: number): Promise<number> => {
     const setting: WayOptions = {
       folder: rig.folder,
@@ -110,6 +114,7 @@ async function measureKannel(rig: Rig, messages: number, connections: number) {
     if (!run.correct) console.error(`Kannel, ${way.name}: not every message was taken and told of once`);
     correct &&= run.correct;
     total += run.messages;
+    version = run.version;
     return Math.round(run.messages / run.seconds);
   };
   try {
@@ -125,7 +130,14 @@ async function measureKannel(rig: Rig, messages: number, connections: number) {
     const single = await again(fastest(singles));
     const all = fastest([...singles, ...others]);
     const best = all.name === single.way ? single : await again(all);
-    return { single, best: best.perSecond >= single.perSecond ? best : single, ways, correct, messages: total };
+    return {
+      single,
+      best: best.perSecond >= single.perSecond ? best : single,
+      ways,
+      version,
+      correct,
+      messages: total,
+    };
   } finally {
     forget();
     await sink.close();

@@ -16,6 +16,8 @@ export interface Way {
 }
 
 export interface WayRun {
+  /** Kannel's. */
+  version: string;
   messages: number;
   seconds: number;
   /** Every request was taken, and every receipt was told once. */
@@ -55,6 +57,7 @@ export async function runWay(way: Way, options: WayOptions): Promise<WayRun> {
     const begin = Math.max(from, performance.now() - ms);
     await sink.all(options.withinMs);
     return {
+      version: kannel.version,
       messages,
       seconds: (performance.now() - begin) / 1_000,
       correct: taken && sink.delivered === messages && sink.odd === 0,
