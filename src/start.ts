@@ -6,7 +6,7 @@ import { createLog, readConfig } from './platform/index.ts';
 import { startServer } from './server.ts';
 import { type ArrivedMessage, forkSimulator } from './simulator/index.ts';
 
-const SCOPES = ['alerts:write', 'alerts:read', 'deliveries:read', 'lists:write', 'lists:read'];
+const SCOPES = ['alerts:write', 'alerts:read', 'deliveries:read', 'lists:write', 'lists:read', 'dispatch:read'];
 const LANES = ['emergency', 'security', 'transaction', 'bulk'];
 
 export async function start(): Promise<void> {
@@ -46,6 +46,10 @@ Send an alert:
 
 curl -s ${server.url}/v1/alerts -H 'Authorization: Bearer ${key}' -H 'Content-Type: application/json' \\
   -d '{"lane":"transaction","content":{"text":"Your card was charged 42.10 EUR."},"target":{"recipients":[{"msisdn":"+12015550123"}]}}'
+
+See what the carrier and the lanes are doing:
+
+TOCSIN_URL=${server.url} TOCSIN_KEY='${key}' npm run tocsin -- top
 
 Each message that reaches the simulated carrier is shown here. Ctrl-C stops.
 `);
