@@ -324,7 +324,7 @@ export function gather(singles: readonly Arrival[], policies: Policies): Gathere
   const groups = new Map<string, { lane: LaneName; route: string; members: Arrival[] }>();
   for (const arrival of singles) {
     const lane = laneOf(arrival);
-    const route = routeOf(policies.routing, arrival.named[0]!.msisdn, lane).name;
+    const route = routeOf(policies.routing, arrival.named[0]!.msisdn, lane, arrival.checked.request.sender).name;
     const { holdUntil } = arrival.checked;
     const hold = holdUntil === null ? '' : Math.ceil(holdUntil / HOLD_STEP_MS);
     const name = `${arrival.day}/${lane}/${route}/${hold}`;

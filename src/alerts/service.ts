@@ -167,8 +167,9 @@ export class Alerts implements AlertService {
     }
     const named = [...firstOfEach(request.target.recipients).values()];
     const recipients = lists.reduce((sum, { members }) => sum + members, named.length);
-    const deliveries = await this.#loads.deliveries(request.lane, named, lists);
-    const others = lists.length === 0 ? [] : this.#loads.routesOf(request.lane);
+    const deliveries = await this.#loads.deliveries(request, named, lists);
+    const others = new Set(lists.length === 0 ? deliveries.keys() : this.#loads.routesOf(request));
+    for (const route of this.#loads.secondRoutes(others)) others.add(route);
     const wording = this.#wordings.of(request, deliveries.keys(), others);
     if (wording.kind === 'problem') return wording.problem;
     const loads = this.#loads.of(request.lane, deliveries, wording.segmentsOn);

@@ -49,7 +49,8 @@ export class Wordings {
 
   /**
    * @param routes that some recipient takes for sure: each of their carriers must be able to send each text.
-   * @param others that a member of a list may take. What their carriers can't send fails there; what they change is told.
+   * @param others that a member of a list may take, and second routes. What their carriers can't send fails there; what
+   *   they change is told.
    */
   of(request: WordingRequest, routes: Iterable<string>, others: Iterable<string>): Wording | Refusal {
     const segments = new Map<string, number>();
