@@ -5,6 +5,7 @@ import { type Clock, type Database, IdAllocator } from '../platform/index.ts';
 import { LANES, type LaneName, type Names, type Policies } from '../policy/index.ts';
 import { Journal } from '../records/index.ts';
 import { BindDispatcher, type CarrierWire, type DispatchLog, type WireHandlers } from './bind-dispatcher.ts';
+import { BIND_STATE_CHANNEL, BindStates } from './bind-state.ts';
 import { createDispatchQueues, DISPATCH_CHANNEL } from './chunks.ts';
 import { applyExtras, IdStock } from './extras.ts';
 import type { TextSource } from './hold.ts';
@@ -38,9 +39,17 @@ const JOURNAL_WRITERS = 2;
 /** Cancelled alerts that are remembered: what was read of one before is sent, or ends, long before so many more come. */
 const CANCELLED_MAX = 50_000;
 
+/** Of all that policies name: other processes may have those that this one has not. */
+function namesOfBinds({ carriers, routing }: Policies, names: Names): Map<number, string> {
+  const all = new Set([...Object.keys(carriers), ...routing.routes.flatMap(({ binds }) => binds)]);
+  return new Map([...all].map((name) => [names.bindId(name), name]));
+}
+
 export class Dispatch {
   readonly binds: readonly BindDispatcher[];
   readonly journal: Journal<DispatchExtra>;
+  /** What is known of all binds, those of other processes too. */
+  readonly states: BindStates;
   readonly #sweeper: Sweeper;
   readonly #options: DispatchOptions;
   readonly #cancelled: Set<string>;
@@ -51,6 +60,7 @@ export class Dispatch {
     binds: BindDispatcher[],
     journal: Journal<DispatchExtra>,
     sweeper: Sweeper,
+    states: BindStates,
     cancelled: Set<string>,
   ) {
     this.#options = options;
@@ -58,6 +68,7 @@ export class Dispatch {
     this.binds = binds;
     this.journal = journal;
     this.#sweeper = sweeper;
+    this.states = states;
   }
 
   static async start(options: DispatchOptions): Promise<Dispatch> {
@@ -92,6 +103,20 @@ export class Dispatch {
     const receipts = new ReceiptIndex(RECEIPTS_IN_MEMORY);
     const cancelled = new Set<string>();
     const binds: BindDispatcher[] = [];
+    const states = new BindStates(
+      {
+        pool: pools.control,
+        clock,
+        process: options.process,
+        own: () => binds.map((bind) => bind.ownState),
+        onChange: () => {
+          for (const bind of binds) bind.wake(null);
+        },
+        onTrouble: trouble('bind states'),
+      },
+      routes,
+      namesOfBinds(policies, names),
+    );
     for (const [name, carrier] of Object.entries(policies.carriers)) {
       const serves = routes.filter((route) => route.binds.includes(name));
       binds.push(
@@ -113,6 +138,9 @@ export class Dispatch {
           receipts,
           cancelled,
           ...lookups,
+          pull: (route) => states.pull(route, name),
+          othersAble: (routes) => states.othersAble(routes, name),
+          onCondition: () => states.changed(),
           connect: (handlers) => options.connect(name, handlers),
           log,
           onRefused: (kind, status) => options.onRefused?.(name, kind, status),
@@ -139,14 +167,18 @@ export class Dispatch {
         .map(([name]) => names.bindId(name)),
       onTrouble: trouble('sweeper'),
     });
-    const dispatch = new Dispatch(options, binds, journal, sweeper, cancelled);
+    const dispatch = new Dispatch(options, binds, journal, sweeper, states, cancelled);
     dispatch.#listeners.push(
       await database.listen(DISPATCH_CHANNEL, (payload) => {
         const queues = payload === '' ? null : new Set(payload.split(','));
         for (const bind of binds) bind.wake(queues);
       }),
       await database.listen(CANCEL_CHANNEL, (payload) => void dispatch.#onCancel(payload)),
+      await database.listen(BIND_STATE_CHANNEL, (payload) => {
+        if (payload !== String(options.process)) void states.refresh();
+      }),
     );
+    await states.start();
     for (const bind of binds) bind.start();
     sweeper.start();
     return dispatch;
@@ -168,6 +200,7 @@ export class Dispatch {
     await this.#sweeper.stop();
     const share = timeoutMs / 3;
     await Promise.all(this.binds.map((bind) => bind.drain(share)));
+    await this.states.close();
     if (!(await this.journal.drain(share))) {
       this.#options.log.error(
         { operations: this.journal.backlog },

@@ -13,7 +13,7 @@
  */
 import { type Clock, type EpochMs, type Pool, utcDay } from '../platform/index.ts';
 import type { CarrierReceiptPolicy } from '../policy/index.ts';
-import { finalOfReceipt, type Journal, MESSAGE_STATE } from '../records/index.ts';
+import { FINAL, finalOfReceipt, type Journal, MESSAGE_STATE } from '../records/index.ts';
 import { type IdForm, type IdFormStats, IdForms, type IdHit } from '../smpp/index.ts';
 import type { BindCounts } from './counts.ts';
 import { type DayStep, DayWalk } from './day-walk.ts';
@@ -48,6 +48,8 @@ export interface ReceiptDeskOptions {
   ids: IdStock;
   counts: BindCounts;
   onTrouble: (error: unknown) => void;
+  /** A receipt says how one ended, and when that was sent. */
+  onEnd?: (sentAt: EpochMs, delivered: boolean, receivedAt: EpochMs) => void;
   /** The carrier's way with receipts became known, or was forgotten. */
   onLearned?: (learned: { ids: IdForm | null; perMessage: ReceiptsMode | null }) => void;
 }
@@ -197,6 +199,8 @@ export class ReceiptDesk {
     const { final, cause, duplicate } = applyReceipt(track, segment, receipt.state, this.#perMessage);
     if (track.final !== null && track.finals.size >= track.segments) this.#o.index.drop(this.#o.bind, messageId);
     this.#forms.count(form);
+    const end = duplicate ? null : finalOfReceipt(receipt.state);
+    if (end !== null) this.#o.onEnd?.(message.sentAt, end === FINAL.delivered, waiting.receivedAt);
     this.#partial.touched(track, waiting.receivedAt);
     const durable = (): void => this.#answer(waiting, 0);
     if (final !== null && track.segments === 1) {

@@ -15,11 +15,12 @@ interface FoundRow {
   secret: boolean;
   counted: boolean;
   final: FinalCode | null;
+  sent_at: EpochMs;
 }
 
 /** A submission `s` with what a track needs of its delivery. */
 const FOUND = `
-  s.message_id, s.day, s.delivery, s.attempt, s.segment, s.segments, d.alert, d.body, a.secret,
+  s.message_id, s.day, s.delivery, s.attempt, s.segment, s.segments, s.sent_at, d.alert, d.body, a.secret,
   (a.recipients <> 1 OR cardinality(a.lists) > 0) AS counted, f.state AS final
   FROM submission s
   JOIN delivery d ON d.day = s.day AND d.id = s.delivery
@@ -58,6 +59,7 @@ export async function findSubmissions(
         track: tracks.get(keyOf(row)) as Track,
         attempt: row.attempt,
         segment: row.segment,
+        sentAt: row.sent_at,
         shard: row.delivery,
         messageId: row.message_id,
       },

@@ -4,6 +4,7 @@
  * A receipt's id is looked up as the few ids that its submit_sm_resp may have had (`smpp/receipt-id.ts`), first in memory,
  * then in `submission (bind, message_id)` within the carrier's receipt horizon, newest first because SMSCs reuse ids.
  */
+import type { EpochMs } from '../platform/index.ts';
 import { FINAL, type FinalCode, finalOfReceipt, finalOfSegments } from '../records/index.ts';
 import type { ReceiptsPerMessage } from './receipts-per-message.ts';
 
@@ -27,6 +28,7 @@ export interface Match {
   track: Track;
   attempt: number;
   segment: number;
+  sentAt: EpochMs;
   /** The journal's key of the submission: in the same shard no receipt is durable before it. */
   shard: number;
   /** As the submit_sm_resp had it. */
@@ -93,9 +95,8 @@ export class ReceiptIndex {
   add(bind: number, messageId: string, match: Omit<Match, 'messageId'>): void {
     const key = `${bind}:${messageId}`;
     this.#entries.delete(key);
-    const { track, attempt, segment, shard } = match;
-    track.accepted.add(segment);
-    this.#entries.set(key, { track, attempt, segment, shard, messageId });
+    match.track.accepted.add(match.segment);
+    this.#entries.set(key, { ...match, messageId });
     if (this.#entries.size > this.#max) {
       const oldest = this.#entries.keys().next();
       if (oldest.done !== true) this.#entries.delete(oldest.value);

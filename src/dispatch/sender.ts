@@ -671,7 +671,7 @@ export class Sender {
       final: null,
     });
     sent.track ??= item.parts.length === 1 ? make() : this.#o.receipts.longText(item.id, make);
-    return { track: sent.track, attempt: item.chunk.attempt, segment, shard: item.chunk.id };
+    return { track: sent.track, attempt: item.chunk.attempt, segment, sentAt: sent.at, shard: item.chunk.id };
   }
 
   #putBack(item: Item): void {
