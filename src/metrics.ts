@@ -120,7 +120,7 @@ function intakeMetrics(metrics: Metrics, { traffic, intake, fanout }: Observed):
   gauge('tocsin_fanout_running', 'Broadcasts being fanned out by this process', () => [[{}, fanout.running]]);
 }
 
-function backlogMetrics({ gauge }: Metrics, { backlog, policies, clock }: Observed): void {
+function backlogMetrics({ gauge }: Metrics, { backlog, dispatch, policies, clock }: Observed): void {
   const routes = policies.routing.routes.map(({ name }) => name);
   const each = (read: (route: string, lane: LaneName) => number): Sample[] =>
     routes.flatMap((route) => LANES.map((lane): Sample => [{ route, lane }, read(route, lane)]));
@@ -132,7 +132,16 @@ function backlogMetrics({ gauge }: Metrics, { backlog, policies, clock }: Observ
   gauge('tocsin_backlog_oldest_seconds', 'For how long the oldest of them has been due', () =>
     each((route, lane) => Math.max(0, clock.now() - (backlog.waitingSince(route, lane) ?? clock.now())) / 1_000),
   );
+  gauge(
+    'tocsin_route_unread_seconds',
+    'For how long work has been due of which no bind of the route is able, in any process; 0 where one is',
+    () => each((route, lane) => unreadSeconds(dispatch, route, lane)),
+  );
 }
+
+/** 0 but for those that are unread. */
+const unreadSeconds = (dispatch: Dispatch, route: string, lane: LaneName): number =>
+  dispatch.unread.find((each) => each.route === route && each.lane === lane)?.seconds ?? 0;
 
 const OUTCOMES: Readonly<Record<keyof SubmissionCounts, string>> = {
   accepted: 'accepted',

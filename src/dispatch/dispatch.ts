@@ -11,6 +11,7 @@ import { applyExtras, IdStock } from './extras.ts';
 import type { TextSource } from './hold.ts';
 import { takeOverOrphans } from './orphans.ts';
 import { ReceiptIndex } from './receipts.ts';
+import { RouteWatch, type Unread } from './route-watch.ts';
 import type { RefusedKind, Sent } from './sender.ts';
 import { Sweeper } from './sweeper.ts';
 import type { DispatchExtra } from './types.ts';
@@ -45,12 +46,18 @@ function namesOfBinds({ carriers, routing }: Policies, names: Names): Map<number
   return new Map([...all].map((name) => [names.bindId(name), name]));
 }
 
+const routesOfBind = ({ routing }: Policies, bind: string) =>
+  routing.routes
+    .filter(({ binds }) => binds.includes(bind))
+    .map(({ name, lanes }) => ({ name, lanes: lanes ?? LANES }));
+
 export class Dispatch {
   readonly binds: readonly BindDispatcher[];
   readonly journal: Journal<DispatchExtra>;
   /** What is known of all binds, those of other processes too. */
   readonly states: BindStates;
   readonly #sweeper: Sweeper;
+  readonly #watch: RouteWatch;
   readonly #options: DispatchOptions;
   readonly #cancelled: Set<string>;
   readonly #listeners: { close(): Promise<void> }[] = [];
@@ -61,6 +68,7 @@ export class Dispatch {
     journal: Journal<DispatchExtra>,
     sweeper: Sweeper,
     states: BindStates,
+    watch: RouteWatch,
     cancelled: Set<string>,
   ) {
     this.#options = options;
@@ -69,6 +77,7 @@ export class Dispatch {
     this.journal = journal;
     this.#sweeper = sweeper;
     this.states = states;
+    this.#watch = watch;
   }
 
   static async start(options: DispatchOptions): Promise<Dispatch> {
@@ -118,13 +127,12 @@ export class Dispatch {
       namesOfBinds(policies, names),
     );
     for (const [name, carrier] of Object.entries(policies.carriers)) {
-      const serves = routes.filter((route) => route.binds.includes(name));
       binds.push(
         new BindDispatcher({
           bind: { id: names.bindId(name), name },
           carrier,
           lanes: policies.lanes,
-          routes: serves.map((route) => ({ name: route.name, lanes: route.lanes ?? LANES })),
+          routes: routesOfBind(policies, name),
           process: options.process,
           clock,
           pools: { dispatch: pools.dispatch, control: pools.control, reader: pools.reader, lease: pools.lease },
@@ -167,7 +175,11 @@ export class Dispatch {
         .map(([name]) => names.bindId(name)),
       onTrouble: trouble('sweeper'),
     });
-    const dispatch = new Dispatch(options, binds, journal, sweeper, states, cancelled);
+    const watch = new RouteWatch(
+      { ...{ pool: pools.control, boss, ids, clock, names, states, log }, onTrouble: trouble('routes') },
+      policies,
+    );
+    const dispatch = new Dispatch(options, binds, journal, sweeper, states, watch, cancelled);
     dispatch.#listeners.push(
       await database.listen(DISPATCH_CHANNEL, (payload) => {
         const queues = payload === '' ? null : new Set(payload.split(','));
@@ -181,6 +193,7 @@ export class Dispatch {
     await states.start();
     for (const bind of binds) bind.start();
     sweeper.start();
+    watch.start();
     return dispatch;
   }
 
@@ -194,10 +207,29 @@ export class Dispatch {
     return this.binds.filter((bind) => !bind.up).map((bind) => bind.name);
   }
 
+  /** Queues in which work waits that no bind could take, for longer than a reconnect takes. */
+  get unread(): readonly Unread[] {
+    return this.#watch.unread;
+  }
+
+  /**
+   * Other routes are in force from here on: their queues are made, binds read those of today, and what waits in the others
+   * is routed anew. Carriers stay as they are: routes to a carrier that this process did not start with wait for others.
+   */
+  async applyRouting(policies: Policies): Promise<void> {
+    const { boss, names, database } = this.#options;
+    await names.add(database.pools.control, policies);
+    await createDispatchQueues(boss, [...new Set(policies.routing.routes.map(({ name }) => name))], [...LANES]);
+    this.states.use(policies.routing.routes, namesOfBinds(policies, names));
+    for (const bind of this.binds) bind.useRoutes(routesOfBind(policies, bind.name));
+    this.#watch.use(policies);
+  }
+
   /** Stops taking work, lets claimed work out, writes everything down, gives the leases back. Bounded by `timeoutMs`. */
   async stop(timeoutMs: number): Promise<void> {
     for (const listener of this.#listeners) await listener.close();
     await this.#sweeper.stop();
+    await this.#watch.stop();
     const share = timeoutMs / 3;
     await Promise.all(this.binds.map((bind) => bind.drain(share)));
     await this.states.close();

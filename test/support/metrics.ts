@@ -44,7 +44,7 @@ refusals.add('b', 'address', 'ESME_RINVDSTADR');
 const observed = {
   traffic: new Traffic(),
   refusals,
-  dispatch: { binds: [bind], journal: { lagMs: () => 0, backlog: 0 } },
+  dispatch: { binds: [bind], journal: { lagMs: () => 0, backlog: 0 }, unread: [] },
   intake: {},
   fanout: {},
   backlog: { waiting: () => 0, waitingSince: () => null, inDoubt: () => 0 },
