@@ -121,9 +121,10 @@ function intakeMetrics(metrics: Metrics, { traffic, intake, fanout }: Observed):
 }
 
 function backlogMetrics({ gauge }: Metrics, { backlog, dispatch, policies, clock }: Observed): void {
-  const routes = policies.routing.routes.map(({ name }) => name);
   const each = (read: (route: string, lane: LaneName) => number): Sample[] =>
-    routes.flatMap((route) => LANES.map((lane): Sample => [{ route, lane }, read(route, lane)]));
+    policies.routing.routes.flatMap(({ name: route }) =>
+      LANES.map((lane): Sample => [{ route, lane }, read(route, lane)]),
+    );
   gauge(
     'tocsin_backlog_deliveries',
     'Deliveries of a route that are not claimed by any bind yet, work for later included; of all processes, counted each second',

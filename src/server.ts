@@ -182,6 +182,7 @@ async function open(
     live: policies,
     load,
     record: (next) => recordPolicies({ writer: acts, clock, process: row.id, policies: next }),
+    prepare: (next) => dispatch.prepare(next),
     apply: (next) => dispatch.apply(next),
     log,
   });

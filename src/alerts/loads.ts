@@ -32,6 +32,9 @@ export class Loads {
   /** Route → share of the members, by list, lane and sender. */
   readonly #shares = new LRUCache<string, ReadonlyMap<string, number>>({ max: 1_000, ttl: SAMPLE_KEPT_MS });
 
+  /** The routes that the shares are of. */
+  #sampledBy: Policies['routing'] | null = null;
+
   constructor(tools: LoadTools) {
     this.#o = tools;
   }
@@ -72,7 +75,10 @@ export class Loads {
   /** @param segmentsOn of one message on a route. */
   of(lane: LaneName, deliveries: ReadonlyMap<string, number>, segmentsOn: (route: string) => number): RouteLoad[] {
     const { policies, backlog } = this.#o;
-    return [...deliveries].map(([route, count]) => ({
+    // Routes may have changed since the deliveries were counted.
+    const known = new Set(policies.routing.routes.map(({ name }) => name));
+    const ours = [...deliveries].filter(([route]) => known.has(route));
+    return ours.map(([route, count]) => ({
       route,
       tps: routeTps(policies, route),
       ahead: backlog.ahead(route, lane),
@@ -82,6 +88,8 @@ export class Loads {
 
   async #sharesOf({ lane, sender }: Sent, list: TargetList): Promise<ReadonlyMap<string, number>> {
     const { policies, names, pool } = this.#o;
+    if (this.#sampledBy !== policies.routing) this.#shares.clear();
+    this.#sampledBy = policies.routing;
     const routes = this.routesOf({ lane, sender });
     if (routes.size === 1) return new Map([...routes].map((route) => [route, 1]));
     const key = `${list.id}/${lane}/${sender ?? ''}`;

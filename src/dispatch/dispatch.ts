@@ -197,9 +197,23 @@ export class Dispatch {
     return dispatch;
   }
 
-  /** Puts policies in force that can take effect while it runs; those of binds that they do not name stay. */
-  apply({ carriers, lanes }: Pick<Policies, 'carriers' | 'lanes'>): void {
+  /** What must be there before anything is routed by these policies: numbers of their names, and queues. */
+  async prepare(policies: Pick<Policies, 'carriers' | 'routing'>): Promise<void> {
+    const { boss, names, database } = this.#options;
+    await names.add(database.pools.control, policies);
+    await createDispatchQueues(boss, [...new Set(policies.routing.routes.map(({ name }) => name))], [...LANES]);
+  }
+
+  /**
+   * Puts policies in force that can take effect while it runs, after `prepare`; those of binds that they do not name stay.
+   * Binds read the queues of today's routes, and what waits in others is routed anew.
+   */
+  apply(policies: Policies): void {
+    const { carriers, lanes, routing } = policies;
     for (const bind of this.binds) bind.apply(carriers[bind.name] ?? bind.carrier, lanes);
+    this.states.use(routing.routes, namesOfBinds(policies, this.#options.names));
+    for (const bind of this.binds) bind.useRoutes(routesOfBind(policies, bind.name));
+    this.#watch.use(policies);
   }
 
   /** Names of binds without a session. */
@@ -210,19 +224,6 @@ export class Dispatch {
   /** Queues in which work waits that no bind could take, for longer than a reconnect takes. */
   get unread(): readonly Unread[] {
     return this.#watch.unread;
-  }
-
-  /**
-   * Other routes are in force from here on: their queues are made, binds read those of today, and what waits in the others
-   * is routed anew. Carriers stay as they are: routes to a carrier that this process did not start with wait for others.
-   */
-  async applyRouting(policies: Policies): Promise<void> {
-    const { boss, names, database } = this.#options;
-    await names.add(database.pools.control, policies);
-    await createDispatchQueues(boss, [...new Set(policies.routing.routes.map(({ name }) => name))], [...LANES]);
-    this.states.use(policies.routing.routes, namesOfBinds(policies, names));
-    for (const bind of this.binds) bind.useRoutes(routesOfBind(policies, bind.name));
-    this.#watch.use(policies);
   }
 
   /** Stops taking work, lets claimed work out, writes everything down, gives the leases back. Bounded by `timeoutMs`. */

@@ -90,7 +90,8 @@ test('routes that change under a running process are in force at once: old work 
   );
   const after = policiesOf(carriers, `routes: [{ name: live-new, prefixes: ['+'], tiers: [[live-b], [live-a]] }]`);
   const changed = performance.now();
-  await dispatch.applyRouting(after);
+  await dispatch.prepare(after);
+  dispatch.apply(after);
   await vi.waitFor(() => expect(b.arrived.length).toBeGreaterThan(0), { timeout: 5_000, interval: 5 });
   expect(await statesOf(planted)).toEqual({ 1: 300 });
   expect(performance.now() - changed).toBeLessThan(8_000);
