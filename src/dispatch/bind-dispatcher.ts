@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { PgBoss } from 'pg-boss';
 import type { ChainWriter } from '../audit/index.ts';
 import type { Clock, EpochMs, IdAllocator, Pool } from '../platform/index.ts';
-import { alertTlvs, type CarrierPolicy, type LaneName, type LanePolicy } from '../policy/index.ts';
+import { alertTlvs, type CarrierPolicy, type LaneName, type LanePolicy, type NoRoute } from '../policy/index.ts';
 import { FINAL, type FinalCode, type Journal } from '../records/index.ts';
 import type { Answer, IncomingDeliver } from '../smpp/index.ts';
 import { classify, type DeliverSm, parseReceipt, readUserReference, statusName } from '../smpp/index.ts';
@@ -26,6 +26,7 @@ import { BindLease } from './lease.ts';
 import { ReceiptDesk, type ReceiptDeskStats } from './receipt-desk.ts';
 import type { ReceiptIndex } from './receipts.ts';
 import { restMs } from './retry.ts';
+import { moveOn } from './second-route.ts';
 import { type RefusedKind, Sender, type Sent, type Wire } from './sender.ts';
 import { returnJob, takeOver } from './takeover.ts';
 import type { Pull } from './tiers.ts';
@@ -86,6 +87,8 @@ export interface BindDispatcherOptions {
   pull: (route: string) => Pull;
   /** Whether another bind could take what this one gives back. */
   othersAble: (routes: readonly string[]) => boolean;
+  /** Where an item may go once when the carrier has no way to its number. */
+  secondRoute: (item: Item) => NoRoute | null;
   /** It began or ceased to take work. */
   onCondition: () => void;
   onSent?: (lane: LaneName, sent: Sent) => void;
@@ -198,6 +201,12 @@ export class BindDispatcher {
       ids: options.idStock,
       counts: this.counts,
       onTrouble: (error) => this.#trouble('receipts', error),
+      moved: (track, attempt, error) => {
+        const { bind, clock, lanes, cancelled, idStock } = this.#o;
+        return cancelled.has(track.alert)
+          ? null
+          : moveOn(track, attempt, error, { bind: bind.id, now: clock.now(), lanes, nextId: () => idStock.next() });
+      },
       onEnd: (sentAt, delivered, receivedAt) => this.health.receipt(sentAt, delivered, receivedAt),
       onLearned: (learned) =>
         options.log.info({ bind: this.name, ...learned }, 'what the receipts of the carrier are like'),
@@ -384,6 +393,7 @@ export class BindDispatcher {
       counts: this.counts,
       unanswered: this.#unanswered,
       nextId: () => this.#o.idStock.next(),
+      secondRoute: (item) => this.#o.secondRoute(item),
       mayOwn: () => this.#lease.fence() === fence,
       cancelled: this.#o.cancelled,
       onTrouble: (error) => this.#trouble('claims', error),

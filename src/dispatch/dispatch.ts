@@ -2,7 +2,7 @@
 import type { PgBoss } from 'pg-boss';
 import { ChainWriter } from '../audit/index.ts';
 import { type Clock, type Database, IdAllocator } from '../platform/index.ts';
-import { LANES, type LaneName, type Names, type Policies } from '../policy/index.ts';
+import { LANES, type LaneName, type Names, type NoRoute, type Policies, type RoutingPolicy } from '../policy/index.ts';
 import { Journal } from '../records/index.ts';
 import { BindDispatcher, type CarrierWire, type DispatchLog, type WireHandlers } from './bind-dispatcher.ts';
 import { BIND_STATE_CHANNEL, BindStates } from './bind-state.ts';
@@ -12,9 +12,10 @@ import type { TextSource } from './hold.ts';
 import { takeOverOrphans } from './orphans.ts';
 import { ReceiptIndex } from './receipts.ts';
 import { RouteWatch, type Unread } from './route-watch.ts';
+import { leadingOn, secondRouteOf } from './second-route.ts';
 import type { RefusedKind, Sent } from './sender.ts';
 import { Sweeper } from './sweeper.ts';
-import type { DispatchExtra } from './types.ts';
+import type { DispatchExtra, Item } from './types.ts';
 
 /** Tells dispatch that an alert was cancelled; the payload is `day/alert`, or empty after a lost connection. */
 export const CANCEL_CHANNEL = 'tocsin_cancel';
@@ -46,6 +47,31 @@ function namesOfBinds({ carriers, routing }: Policies, names: Names): Map<number
   return new Map([...all].map((name) => [names.bindId(name), name]));
 }
 
+/** The second routes of today: asked for each message, on the hot path. */
+class RoutesInForce {
+  #routing: RoutingPolicy;
+  #leadingOn: ReadonlySet<string>;
+  readonly #names: Names;
+
+  constructor(routing: RoutingPolicy, names: Names) {
+    this.#routing = routing;
+    this.#leadingOn = leadingOn(routing);
+    this.#names = names;
+  }
+
+  use(routing: RoutingPolicy): void {
+    this.#routing = routing;
+    this.#leadingOn = leadingOn(routing);
+  }
+
+  secondRoute({ chunk, msisdn, sender, firstRoute }: Item): NoRoute | null {
+    const { lane, route, possibleDuplicate } = chunk;
+    if (!this.#leadingOn.has(route)) return null;
+    const tried = { msisdn, sender, lane, route, possibleDuplicate, firstRoute: this.#names.routeName(firstRoute) };
+    return secondRouteOf(this.#routing, tried);
+  }
+}
+
 const routesOfBind = ({ routing }: Policies, bind: string) =>
   routing.routes
     .filter(({ binds }) => binds.includes(bind))
@@ -58,6 +84,7 @@ export class Dispatch {
   readonly states: BindStates;
   readonly #sweeper: Sweeper;
   readonly #watch: RouteWatch;
+  readonly #inForce: RoutesInForce;
   readonly #options: DispatchOptions;
   readonly #cancelled: Set<string>;
   readonly #listeners: { close(): Promise<void> }[] = [];
@@ -67,8 +94,7 @@ export class Dispatch {
     binds: BindDispatcher[],
     journal: Journal<DispatchExtra>,
     sweeper: Sweeper,
-    states: BindStates,
-    watch: RouteWatch,
+    { states, watch, inForce }: { states: BindStates; watch: RouteWatch; inForce: RoutesInForce },
     cancelled: Set<string>,
   ) {
     this.#options = options;
@@ -78,6 +104,7 @@ export class Dispatch {
     this.#sweeper = sweeper;
     this.states = states;
     this.#watch = watch;
+    this.#inForce = inForce;
   }
 
   static async start(options: DispatchOptions): Promise<Dispatch> {
@@ -112,6 +139,7 @@ export class Dispatch {
     const receipts = new ReceiptIndex(RECEIPTS_IN_MEMORY);
     const cancelled = new Set<string>();
     const binds: BindDispatcher[] = [];
+    const inForce = new RoutesInForce(policies.routing, names);
     const states = new BindStates(
       {
         pool: pools.control,
@@ -148,6 +176,7 @@ export class Dispatch {
           ...lookups,
           pull: (route) => states.pull(route, name),
           othersAble: (routes) => states.othersAble(routes, name),
+          secondRoute: (item) => inForce.secondRoute(item),
           onCondition: () => states.changed(),
           connect: (handlers) => options.connect(name, handlers),
           log,
@@ -179,7 +208,7 @@ export class Dispatch {
       { ...{ pool: pools.control, boss, ids, clock, names, states, log }, onTrouble: trouble('routes') },
       policies,
     );
-    const dispatch = new Dispatch(options, binds, journal, sweeper, states, watch, cancelled);
+    const dispatch = new Dispatch(options, binds, journal, sweeper, { states, watch, inForce }, cancelled);
     dispatch.#listeners.push(
       await database.listen(DISPATCH_CHANNEL, (payload) => {
         const queues = payload === '' ? null : new Set(payload.split(','));
@@ -213,6 +242,7 @@ export class Dispatch {
     for (const bind of this.binds) bind.apply(carriers[bind.name] ?? bind.carrier, lanes);
     this.states.use(routing.routes, namesOfBinds(policies, this.#options.names));
     for (const bind of this.binds) bind.useRoutes(routesOfBind(policies, bind.name));
+    this.#inForce.use(routing);
     this.#watch.use(policies);
   }
 

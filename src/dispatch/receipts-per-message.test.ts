@@ -14,6 +14,8 @@ const track = (segments: number): Track => ({
   accepted: new Set(Array.from({ length: segments }, (_, at) => at + 1)),
   finals: new Map(),
   final: null,
+  elsewhere: null,
+  moved: false,
 });
 const { delivered, undeliverable, enroute } = MESSAGE_STATE;
 

@@ -5,6 +5,7 @@
  * then in `submission (bind, message_id)` within the carrier's receipt horizon, newest first because SMSCs reuse ids.
  */
 import type { EpochMs } from '../platform/index.ts';
+import type { LaneName } from '../policy/index.ts';
 import { FINAL, type FinalCode, finalOfReceipt, finalOfSegments } from '../records/index.ts';
 import type { ReceiptsPerMessage } from './receipts-per-message.ts';
 
@@ -22,6 +23,19 @@ export interface Track {
   /** What the receipts of each segment said in the end. */
   finals: Map<number, FinalCode>;
   final: FinalCode | null;
+  /** Where it goes on a receipt that says there is no way to the number; null: nowhere, or no longer known. */
+  elsewhere: Elsewhere | null;
+  /** It went there: what this carrier says from now on is not the end. */
+  moved: boolean;
+}
+
+/** What a receipt needs to know to send a delivery by its second route: a part of its track. */
+export interface Elsewhere {
+  readonly route: string;
+  /** Values of `err:` in the receipt of a failure that lead there. */
+  readonly errors: ReadonlySet<string>;
+  readonly lane: LaneName;
+  readonly expiresAt: EpochMs;
 }
 
 export interface Match {

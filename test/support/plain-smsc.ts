@@ -28,6 +28,8 @@ export interface PlainSmscOptions {
   receipts?: boolean;
   /** The `err:` of a receipt that says UNDELIV; null, the default: it says DELIVRD. */
   undelivered?: (submit: SubmitFields) => string | null;
+  /** How often each receipt is sent; default 1. */
+  repeats?: number;
   /** What stands behind the message_id in the answer to what was accepted: optional parameters, as octets. */
   answerTlvs?: () => Buffer;
   /** What stands behind the text of a receipt. */
@@ -70,7 +72,7 @@ export async function startPlainSmsc(options: PlainSmscOptions = {}): Promise<Pl
       const id = smsc.idOf(++messages);
       const tlvs = options.answerTlvs?.() ?? Buffer.alloc(0);
       socket.write(pdu(RESPONSE + SUBMIT_SM, 0, sequenceOf(frame), Buffer.concat([cString(id), tlvs])));
-      if (options.receipts === true) report(id);
+      if (options.receipts === true) for (let n = 0; n < (options.repeats ?? 1); n++) report(id);
     };
     const report = (id: string): void => {
       const submit = readSubmitSm(frame);
