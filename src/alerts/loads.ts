@@ -39,18 +39,19 @@ export class Loads {
     this.#o = tools;
   }
 
-  /** How many deliveries each route takes. */
+  /** How many deliveries each route takes. @param network what stands for the number of an alert to one. */
   async deliveries(
     { lane, sender }: Sent,
     named: readonly { readonly msisdn: string }[],
     lists: readonly TargetList[],
+    network: string | null,
   ): Promise<ReadonlyMap<string, number>> {
     const { policies } = this.#o;
     const byRoute = new Map<string, number>();
     const add = (route: string, deliveries: number): void => {
       byRoute.set(route, (byRoute.get(route) ?? 0) + deliveries);
     };
-    for (const { msisdn } of named) add(routeOf(policies.routing, msisdn, lane, sender).name, 1);
+    for (const { msisdn } of named) add(routeOf(policies.routing, network ?? msisdn, lane, sender).name, 1);
     for (const list of lists) {
       for (const [route, share] of await this.#sharesOf({ lane, sender }, list))
         add(route, Math.ceil(list.members * share));
