@@ -1,4 +1,4 @@
-import { bigint, boolean, date, integer, smallint, timestamp, uuid } from 'drizzle-orm/pg-core';
+import { bigint, boolean, date, doublePrecision, integer, smallint, text, timestamp, uuid } from 'drizzle-orm/pg-core';
 import { tocsin } from './schema.ts';
 
 export const chunk = tocsin.table('chunk', {
@@ -30,4 +30,15 @@ export const bindLease = tocsin.table('bind_lease', {
   fence: bigint({ mode: 'number' }).notNull(),
   process: bigint({ mode: 'number' }).notNull(),
   until: timestamp({ withTimezone: true, mode: 'string' }).notNull(),
+});
+
+export const bindState = tocsin.table('bind_state', {
+  bind: smallint().primaryKey(),
+  process: bigint({ mode: 'number' }).notNull(),
+  fence: bigint({ mode: 'number' }).notNull(),
+  state: text().notNull(),
+  excess: doublePrecision(),
+  tokens: integer().notNull(),
+  since: bigint({ mode: 'number' }).notNull(),
+  at: bigint({ mode: 'number' }).notNull(),
 });

@@ -127,6 +127,23 @@ policy
     );
   });
 
+const route = program.command('route').description('which way numbers leave');
+route
+  .command('explain <msisdn>')
+  .description('say by which rule a number leaves and why, and which bind would take it now')
+  .requiredOption('--lane <lane>', 'the lane of the alert')
+  .option('--sender <sender>', 'the sender, as the alert names it')
+  .action(async (msisdn: string, options: { lane: string; sender?: string }) => {
+    const { routeExplain } = await import('./route-explain.ts');
+    const { loadPolicies } = await import('./policy/index.ts');
+    const { PROTOCOL } = await import('./smpp/index.ts');
+    const config = readConfig(process.env, { masterKey: 'if-set' });
+    const policies = loadPolicies(config.policies, process.env, PROTOCOL);
+    const question = { msisdn, lane: options.lane, sender: options.sender ?? null };
+    const log = createLog(config.logLevel === 'info' ? 'warn' : config.logLevel);
+    for (const line of await routeExplain(question, policies, config, log)) console.log(line);
+  });
+
 const keys = program.command('keys').description('API keys');
 keys
   .command('create')

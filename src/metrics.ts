@@ -2,7 +2,7 @@
  * What this process shows at /metrics. Rooms keep plain numbers of their own; here they get names, labels and a line of
  * help. Labels are lanes, binds, routes and pools, and closed sets of the code: policies bound how many there can be.
  */
-import type { AlertService, Intake } from './alerts/index.ts';
+import type { AlertService, HttpPortability, Intake } from './alerts/index.ts';
 import type { Backlog, BindDispatcher, Dispatch, SubmissionCounts } from './dispatch/index.ts';
 import type { Fanout } from './fanout/index.ts';
 import { type ObservedRequest, PROBLEM_CODES, type ProblemCode } from './http/index.ts';
@@ -72,6 +72,7 @@ export class Refusals {
 }
 
 export interface Observed {
+  networks: Pick<HttpPortability, 'counts'>;
   traffic: Traffic;
   refusals: Refusals;
   dispatch: Dispatch;
@@ -98,7 +99,7 @@ export function registerMetrics(metrics: Metrics, observed: Observed): void {
   });
 }
 
-function intakeMetrics(metrics: Metrics, { traffic, intake, fanout }: Observed): void {
+function intakeMetrics(metrics: Metrics, { networks, traffic, intake, fanout }: Observed): void {
   const { counter, gauge, histogram } = metrics;
   counter('tocsin_alerts_accepted_total', 'Alerts accepted: durable, and answered 202', () =>
     lanes((lane) => traffic.accepted[lane]),
@@ -112,6 +113,11 @@ function intakeMetrics(metrics: Metrics, { traffic, intake, fanout }: Observed):
     [...traffic.refused].map(([problem, value]) => [{ problem }, value]),
   );
   histogram('tocsin_alert_accept_seconds', 'From POST /v1/alerts to its 202', () => [[{}, traffic.accepting]]);
+  counter(
+    'tocsin_portability_lookups_total',
+    'Lookups of the network of a number, by how they ended; the number decides after all but `cached` and `found`',
+    () => Object.entries(networks.counts).map(([outcome, value]): Sample => [{ outcome }, value]),
+  );
   gauge('tocsin_intake_waiting_alerts', 'Alerts that wait to be stored', () => [[{}, intake.waiting]]);
   counter('tocsin_fanout_pages_total', 'Pages of broadcasts fanned out', () => lanes((lane) => traffic.pages[lane]));
   counter('tocsin_fanout_deliveries_total', 'Deliveries made by fan-out', () =>
@@ -120,10 +126,11 @@ function intakeMetrics(metrics: Metrics, { traffic, intake, fanout }: Observed):
   gauge('tocsin_fanout_running', 'Broadcasts being fanned out by this process', () => [[{}, fanout.running]]);
 }
 
-function backlogMetrics({ gauge }: Metrics, { backlog, policies, clock }: Observed): void {
-  const routes = policies.routing.routes.map(({ name }) => name);
+function backlogMetrics({ gauge }: Metrics, { backlog, dispatch, policies, clock }: Observed): void {
   const each = (read: (route: string, lane: LaneName) => number): Sample[] =>
-    routes.flatMap((route) => LANES.map((lane): Sample => [{ route, lane }, read(route, lane)]));
+    policies.routing.routes.flatMap(({ name: route }) =>
+      LANES.map((lane): Sample => [{ route, lane }, read(route, lane)]),
+    );
   gauge(
     'tocsin_backlog_deliveries',
     'Deliveries of a route that are not claimed by any bind yet, work for later included; of all processes, counted each second',
@@ -132,7 +139,16 @@ function backlogMetrics({ gauge }: Metrics, { backlog, policies, clock }: Observ
   gauge('tocsin_backlog_oldest_seconds', 'For how long the oldest of them has been due', () =>
     each((route, lane) => Math.max(0, clock.now() - (backlog.waitingSince(route, lane) ?? clock.now())) / 1_000),
   );
+  gauge(
+    'tocsin_route_unread_seconds',
+    'For how long work has been due of which no bind of the route is able, in any process; 0 where one is',
+    () => each((route, lane) => unreadSeconds(dispatch, route, lane)),
+  );
 }
+
+/** 0 but for those that are unread. */
+const unreadSeconds = (dispatch: Dispatch, route: string, lane: LaneName): number =>
+  dispatch.unread.find((each) => each.route === route && each.lane === lane)?.seconds ?? 0;
 
 const OUTCOMES: Readonly<Record<keyof SubmissionCounts, string>> = {
   accepted: 'accepted',

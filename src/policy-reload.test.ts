@@ -100,3 +100,22 @@ test('SIGHUP loads at once; what can not change under way is named, and the rest
   expect(server.policies.carriers.a?.senderLimits.get('4477009')).toBe(1);
   expect((await loads()).length).toBe(3);
 });
+
+test('changed routes hold at once: what waits by the old one and what comes goes by the new one, each once', async () => {
+  const before = submits();
+  writeCarrier('    tps: 100');
+  await expect.poll(() => server.policies.carriers.a?.tps, { timeout: 2_000 }).toBe(100);
+  await post(400);
+  await expect.poll(submits, { timeout: 5_000 }).toBeGreaterThan(before + 20);
+  writeFileSync(join(folder, 'routing.yaml'), "routes:\n  - { name: changed, prefixes: ['+'], binds: [a] }\n");
+  await expect.poll(() => said('info', /^policies loaded/).at(-1), { timeout: 2_000 }).toEqual({ applied: ['routes'] });
+  expect(submits()).toBeLessThan(before + 380);
+  await post(20);
+  await expect.poll(submits, { timeout: 8_000 }).toBe(before + 420);
+  const [row] = await server.database.pools.reader.query<{ moved: number; settled: boolean }>(
+    `SELECT count(*) FILTER (WHERE r.name = 'changed') AS moved, bool_and(c.settled) AS settled
+     FROM chunk c JOIN route r ON r.id = c.route`,
+  );
+  expect(row?.moved).toBeGreaterThan(1);
+  expect((await verify(server.database, FACT_TABLES)).disagreements).toEqual([]);
+});

@@ -15,6 +15,8 @@ export interface PolicyReloadOptions {
   load(): Policies;
   /** Writes down in the chain which files were loaded (policy-load.ts). */
   record(policies: Policies): Promise<void>;
+  /** Makes what must be there before anything goes by them. */
+  prepare(policies: Policies): Promise<void>;
   /** Tells whoever took values of the policies over. */
   apply(policies: Policies): void;
   readonly log: {
@@ -83,6 +85,7 @@ export class PolicyReload {
       return;
     }
     const { policies, applied, restart } = applyLive(live, next);
+    await this.#o.prepare(policies);
     await this.#o.record(next);
     live.put(policies);
     this.#o.apply(policies);

@@ -2,7 +2,7 @@
 import { hostname, tmpdir } from 'node:os';
 import { makeDaysAhead, migrate, partitionDays } from '../db/migrate.ts';
 import { KeyCache } from './access/index.ts';
-import { Alerts, Intake, sweepBodies } from './alerts/index.ts';
+import { Alerts, HttpPortability, Intake, sweepBodies } from './alerts/index.ts';
 import { Lists, Recipients } from './audience/index.ts';
 import { ChainWriter } from './audit/index.ts';
 import {
@@ -182,6 +182,7 @@ async function open(
     live: policies,
     load,
     record: (next) => recordPolicies({ writer: acts, clock, process: row.id, policies: next }),
+    prepare: (next) => dispatch.prepare(next),
     apply: (next) => dispatch.apply(next),
     log,
   });
@@ -194,6 +195,7 @@ async function open(
     clock,
     recipients,
   });
+  const networks = new HttpPortability(() => policies.routing.portability, clock);
   const alerts = new Alerts({
     pool: pools.reader,
     intake,
@@ -204,6 +206,7 @@ async function open(
     names,
     backlog,
     lists,
+    networks,
     gate,
   });
   const fanout = await Fanout.start({
@@ -223,7 +226,19 @@ async function open(
   const metrics = createMetrics();
   const loop = new LoopDelayMonitor();
   shutdown.add('event loop', 10, async () => loop.close());
-  registerMetrics(metrics, { traffic, refusals, dispatch, intake, fanout, backlog, pools, policies, clock, loop });
+  registerMetrics(metrics, {
+    networks,
+    traffic,
+    refusals,
+    dispatch,
+    intake,
+    fanout,
+    backlog,
+    pools,
+    policies,
+    clock,
+    loop,
+  });
   meterCarriers(metrics, wires);
   meterReceipts(metrics, dispatch.binds);
   const watch = new DispatchWatch({ dispatch, backlog, policies, wires, process: row.id, clock });

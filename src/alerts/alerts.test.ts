@@ -16,6 +16,7 @@ import { type Clock, Pool, Vault } from '../platform/index.ts';
 import type { CarrierPolicy, LaneName, Policies } from '../policy/index.ts';
 import { addProgress, FINAL, finalState, OUTCOME, submission } from '../records/index.ts';
 import { Intake, type IntakeLimits } from './intake.ts';
+import type { NetworkLookup } from './portability.ts';
 import { Alerts } from './service.ts';
 import { sweepBodies } from './sweep-bodies.ts';
 import type { AlertRequest, SubmitResult } from './types.ts';
@@ -57,7 +58,13 @@ interface Rig {
 
 /** Intake as one process has it. Two of them on one database are two processes, as far as intake can tell. */
 async function open(
-  options: { pool?: Pool; limits?: Partial<IntakeLimits>; clock?: Clock; policies?: Policies } = {},
+  options: {
+    pool?: Pool;
+    limits?: Partial<IntakeLimits>;
+    clock?: Clock;
+    policies?: Policies;
+    networks?: NetworkLookup;
+  } = {},
 ): Promise<Rig> {
   const pool = options.pool ?? db.database.pools.intake;
   const clock = options.clock ?? world.clock;
@@ -89,6 +96,7 @@ async function open(
     names: world.names,
     backlog: { ahead: () => rig.ahead, add: () => undefined },
     lists: rig.lists,
+    networks: options.networks,
     gate: rig.gate,
   });
   return rig;
@@ -198,6 +206,31 @@ describe('an alert to one number', () => {
       state: 'created',
     });
     await expectVerified();
+  });
+
+  test('leaves by the network that its number belongs to now; an emergency waits for no answer, and many ask for none', async () => {
+    const asked: string[] = [];
+    let known: string | null = null;
+    const networks: NetworkLookup = {
+      knownNetworkOf: () => known,
+      networkOf: async (msisdn) => {
+        asked.push(msisdn);
+        return '+4670';
+      },
+    };
+    const { alerts } = await open({ networks });
+    const routeOfNext = async (change: Parameters<typeof request>[0] = {}) => {
+      const { id } = accepted(await alerts.submit(principal(), request(change), null));
+      return (await deliveriesOf(id)).map(({ route }) => world.names.routeName(route as number));
+    };
+    const [moved] = [number()];
+    expect(await routeOfNext({ to: [moved] })).toEqual(['north']);
+    expect(asked).toEqual([moved]);
+    expect(await routeOfNext({ lane: 'emergency' })).toEqual(['main']);
+    known = '+46';
+    expect(await routeOfNext({ lane: 'emergency' })).toEqual(['north']);
+    accepted(await alerts.submit(principal(), request({ to: [number(), number()] }), null));
+    expect(asked).toEqual([moved]);
   });
 
   test('shares transactions and chunks with the others of its milliseconds', async () => {

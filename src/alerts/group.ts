@@ -43,6 +43,8 @@ export interface Arrival {
   readonly texts: readonly SealedText[];
   /** Named one by one, no number twice. */
   readonly named: readonly TargetRecipient[];
+  /** What stands for the number of an alert to one, where its network is known: the prefix that decides its route. */
+  readonly network: string | null;
   readonly lists: readonly number[];
   /** Named ones, plus the members of the lists. */
   readonly recipients: number;
@@ -324,7 +326,8 @@ export function gather(singles: readonly Arrival[], policies: Policies): Gathere
   const groups = new Map<string, { lane: LaneName; route: string; members: Arrival[] }>();
   for (const arrival of singles) {
     const lane = laneOf(arrival);
-    const route = routeOf(policies.routing, arrival.named[0]!.msisdn, lane).name;
+    const by = arrival.network ?? arrival.named[0]!.msisdn;
+    const route = routeOf(policies.routing, by, lane, arrival.checked.request.sender).name;
     const { holdUntil } = arrival.checked;
     const hold = holdUntil === null ? '' : Math.ceil(holdUntil / HOLD_STEP_MS);
     const name = `${arrival.day}/${lane}/${route}/${hold}`;

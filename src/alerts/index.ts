@@ -10,6 +10,7 @@
  * | `cancelled` | cancelled by its producer; what was handed over still comes to its own end |
  */
 export { INTAKE_LIMITS, Intake, type IntakeLimits, type IntakeOptions } from './intake.ts';
+export { HttpPortability, type LookupOutcome, type NetworkLookup } from './portability.ts';
 export type { Backlog } from './predict.ts';
 export { dayOf } from './reader.ts';
 export { Alerts, type AlertsOptions } from './service.ts';

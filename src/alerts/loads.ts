@@ -2,7 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import { routeTps } from '../fanout/index.ts';
 import type { Pool } from '../platform/index.ts';
-import { type LaneName, type Names, type Policies, routeCase, routeOf } from '../policy/index.ts';
+import { type LaneName, type Names, type Policies, routeCase, routeOf, routesOfLane } from '../policy/index.ts';
 import type { Backlog, RouteLoad } from './predict.ts';
 
 export interface TargetList {
@@ -17,46 +17,69 @@ export interface LoadTools {
   readonly backlog: Backlog;
 }
 
+/** What routes look at beside the number. */
+export interface Sent {
+  readonly lane: LaneName;
+  readonly sender: string | null;
+}
+
 /** Members of a list that are looked at. Only a prediction leans on them. */
 const SAMPLE = 500;
 const SAMPLE_KEPT_MS = 60_000;
 
 export class Loads {
   readonly #o: LoadTools;
-  /** Route → share of the members, by list and lane. */
+  /** Route → share of the members, by list, lane and sender. */
   readonly #shares = new LRUCache<string, ReadonlyMap<string, number>>({ max: 1_000, ttl: SAMPLE_KEPT_MS });
+
+  /** The routes that the shares are of. */
+  #sampledBy: Policies['routing'] | null = null;
 
   constructor(tools: LoadTools) {
     this.#o = tools;
   }
 
-  /** How many deliveries each route takes. */
+  /** How many deliveries each route takes. @param network what stands for the number of an alert to one. */
   async deliveries(
-    lane: LaneName,
+    { lane, sender }: Sent,
     named: readonly { readonly msisdn: string }[],
     lists: readonly TargetList[],
+    network: string | null,
   ): Promise<ReadonlyMap<string, number>> {
     const { policies } = this.#o;
     const byRoute = new Map<string, number>();
     const add = (route: string, deliveries: number): void => {
       byRoute.set(route, (byRoute.get(route) ?? 0) + deliveries);
     };
-    for (const { msisdn } of named) add(routeOf(policies.routing, msisdn, lane).name, 1);
+    for (const { msisdn } of named) add(routeOf(policies.routing, network ?? msisdn, lane, sender).name, 1);
     for (const list of lists) {
-      for (const [route, share] of await this.#sharesOf(lane, list)) add(route, Math.ceil(list.members * share));
+      for (const [route, share] of await this.#sharesOf({ lane, sender }, list))
+        add(route, Math.ceil(list.members * share));
     }
     return byRoute;
   }
 
-  /** Every route that a recipient of the lane may take, whatever its number. */
-  routesOf(lane: LaneName): ReadonlySet<string> {
-    return new Set([...this.#o.policies.routing.byPrefix[lane].values()].map((route) => route.name));
+  /** Every route that a recipient may take, whatever its number. */
+  routesOf({ lane, sender }: Sent): ReadonlySet<string> {
+    return new Set(routesOfLane(this.#o.policies.routing, lane, sender));
+  }
+
+  /** Where deliveries of these routes may go when a carrier has no way to their number. */
+  secondRoutes(routes: Iterable<string>): Set<string> {
+    const taken = new Set(routes);
+    const seconds = this.#o.policies.routing.routes.flatMap(({ name, noRoute }) =>
+      noRoute !== null && taken.has(name) ? [noRoute.route] : [],
+    );
+    return new Set(seconds.filter((route) => !taken.has(route)));
   }
 
   /** @param segmentsOn of one message on a route. */
   of(lane: LaneName, deliveries: ReadonlyMap<string, number>, segmentsOn: (route: string) => number): RouteLoad[] {
     const { policies, backlog } = this.#o;
-    return [...deliveries].map(([route, count]) => ({
+    // Routes may have changed since the deliveries were counted.
+    const known = new Set(policies.routing.routes.map(({ name }) => name));
+    const ours = [...deliveries].filter(([route]) => known.has(route));
+    return ours.map(([route, count]) => ({
       route,
       tps: routeTps(policies, route),
       ahead: backlog.ahead(route, lane),
@@ -64,14 +87,16 @@ export class Loads {
     }));
   }
 
-  async #sharesOf(lane: LaneName, list: TargetList): Promise<ReadonlyMap<string, number>> {
+  async #sharesOf({ lane, sender }: Sent, list: TargetList): Promise<ReadonlyMap<string, number>> {
     const { policies, names, pool } = this.#o;
-    const routes = this.routesOf(lane);
+    if (this.#sampledBy !== policies.routing) this.#shares.clear();
+    this.#sampledBy = policies.routing;
+    const routes = this.routesOf({ lane, sender });
     if (routes.size === 1) return new Map([...routes].map((route) => [route, 1]));
-    const key = `${list.id}/${lane}`;
+    const key = `${list.id}/${lane}/${sender ?? ''}`;
     const kept = this.#shares.get(key);
     if (kept !== undefined) return kept;
-    const route = routeCase(policies.routing, lane, 'r.msisdn', (name) => names.routeId(name));
+    const route = routeCase(policies.routing, lane, 'r.msisdn', (name) => names.routeId(name), sender);
     const rows = await pool.query<{ route: number; looked: number }>(
       `select ${route} as route, count(*) as looked
        from (select recipient from list_member where list = $1 order by recipient limit $2) as m

@@ -9,6 +9,7 @@ import type { Arrival } from './group.ts';
 import { type Fingerprint, fingerprintOf, isRepeat, type KnownKey, readKeys, sweepKeys } from './idempotency.ts';
 import type { Intake, Outcome } from './intake.ts';
 import { Loads, type TargetList } from './loads.ts';
+import type { NetworkLookup } from './portability.ts';
 import { type Backlog, predictSubmitAt, type RouteLoad } from './predict.ts';
 import { AlertReader, answerOf, dayOf, stateAtAcceptance } from './reader.ts';
 import { type CheckedRequest, checkRequest, checkTlvs, refused } from './rules.ts';
@@ -43,6 +44,8 @@ export interface AlertsOptions {
       names: readonly string[],
     ): Promise<readonly { readonly id: number; readonly name: string; readonly members: number }[]>;
   };
+  /** Which network a number belongs to now; left out where nobody is asked. */
+  networks?: NetworkLookup | undefined;
   /** Shut while an emergency is being accepted. */
   gate: Pick<EmergencyGate, 'enter'>;
 }
@@ -54,6 +57,7 @@ const CANNOT_MEET_RETRY_MAX_S = 3_600;
 interface Ready {
   readonly checked: CheckedRequest;
   readonly named: readonly TargetRecipient[];
+  readonly network: string | null;
   readonly lists: readonly TargetList[];
   readonly recipients: number;
   readonly loads: readonly RouteLoad[];
@@ -167,8 +171,10 @@ export class Alerts implements AlertService {
     }
     const named = [...firstOfEach(request.target.recipients).values()];
     const recipients = lists.reduce((sum, { members }) => sum + members, named.length);
-    const deliveries = await this.#loads.deliveries(request.lane, named, lists);
-    const others = lists.length === 0 ? [] : this.#loads.routesOf(request.lane);
+    const network = await this.#networkOf(request, named, lists);
+    const deliveries = await this.#loads.deliveries(request, named, lists, network);
+    const others = new Set(lists.length === 0 ? deliveries.keys() : this.#loads.routesOf(request));
+    for (const route of this.#loads.secondRoutes(others)) others.add(route);
     const wording = this.#wordings.of(request, deliveries.keys(), others);
     if (wording.kind === 'problem') return wording.problem;
     const loads = this.#loads.of(request.lane, deliveries, wording.segmentsOn);
@@ -178,12 +184,24 @@ export class Alerts implements AlertService {
       const message = 'What waits ahead would hold it back until after it expires; nothing was stored.';
       return refused('cannot-meet-expiry', null, message, Math.min(wait, CANNOT_MEET_RETRY_MAX_S)).problem;
     }
-    return { checked, named, lists, recipients, loads, changes: wording.changes, predictedSubmitAt };
+    return { checked, named, network, lists, recipients, loads, changes: wording.changes, predictedSubmitAt };
+  }
+
+  /** For alerts to one number. An emergency takes what is known and waits for nobody. */
+  async #networkOf(
+    { lane }: AlertRequest,
+    named: readonly TargetRecipient[],
+    lists: readonly TargetList[],
+  ): Promise<string | null> {
+    const { networks } = this.#o;
+    const [only] = named;
+    if (networks === undefined || only === undefined || named.length > 1 || lists.length > 0) return null;
+    return lane === 'emergency' ? networks.knownNetworkOf(only.msisdn) : await networks.networkOf(only.msisdn);
   }
 
   async #seal({ organisation, producer }: Principal, ready: Ready, key: string | null): Promise<Arrival> {
     const { vault } = this.#o;
-    const { checked, named, lists, recipients, changes, predictedSubmitAt } = ready;
+    const { checked, named, network, lists, recipients, changes, predictedSubmitAt } = ready;
     const { request, acceptedAt, expiresAt } = checked;
     const texts = [];
     for (const { language, text } of request.texts) {
@@ -203,6 +221,7 @@ export class Alerts implements AlertService {
       checked,
       texts,
       named,
+      network,
       lists: lists.map(({ id }) => id),
       recipients,
       changes,

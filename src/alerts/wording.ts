@@ -24,12 +24,12 @@ export interface WordingRequest {
 }
 
 export class Wordings {
-  readonly #bindsOf: ReadonlyMap<string, readonly BindName[]>;
+  readonly #policies: Policies;
   /** The policies of a carrier, one object for those that are alike: a text is planned once for all of them. */
   readonly #byBind: ReadonlyMap<BindName, ReadonlyMap<string, TextPolicy>>;
 
   constructor(policies: Policies) {
-    this.#bindsOf = new Map(policies.routing.routes.map(({ name, binds }) => [name, binds]));
+    this.#policies = policies;
     const alike = new Map<string, TextPolicy>();
     const one = (policy: TextPolicy): TextPolicy => {
       const name = JSON.stringify(policy);
@@ -49,7 +49,8 @@ export class Wordings {
 
   /**
    * @param routes that some recipient takes for sure: each of their carriers must be able to send each text.
-   * @param others that a member of a list may take. What their carriers can't send fails there; what they change is told.
+   * @param others that a member of a list may take, and second routes. What their carriers can't send fails there; what
+   *   they change is told.
    */
   of(request: WordingRequest, routes: Iterable<string>, others: Iterable<string>): Wording | Refusal {
     const segments = new Map<string, number>();
@@ -59,7 +60,7 @@ export class Wordings {
     for (const { language, text } of request.texts) {
       const plans = new Map<TextPolicy, TextPlan | TextError>();
       for (const route of all) {
-        for (const bind of this.#bindsOf.get(route) ?? []) {
+        for (const bind of this.#bindsOf(route)) {
           const policy = this.#policyOf(bind, request);
           const plan = plans.get(policy) ?? tryPlan(text, policy);
           plans.set(policy, plan);
@@ -91,6 +92,11 @@ export class Wordings {
         .map((change) => ({ ...change, carriers: [...change.carriers].sort() }))
         .sort(inOrder),
     };
+  }
+
+  /** Routes may have changed since the last alert. */
+  #bindsOf(route: string): readonly BindName[] {
+    return this.#policies.routing.routes.find(({ name }) => name === route)?.binds ?? [];
   }
 
   #policyOf(bind: BindName, { lane, secret }: WordingRequest): TextPolicy {

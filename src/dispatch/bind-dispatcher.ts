@@ -10,22 +10,26 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { PgBoss } from 'pg-boss';
 import type { ChainWriter } from '../audit/index.ts';
 import type { Clock, EpochMs, IdAllocator, Pool } from '../platform/index.ts';
-import { alertTlvs, type CarrierPolicy, type LaneName, type LanePolicy } from '../policy/index.ts';
+import { alertTlvs, type CarrierPolicy, type LaneName, type LanePolicy, type NoRoute } from '../policy/index.ts';
 import { FINAL, type FinalCode, type Journal } from '../records/index.ts';
 import type { Answer, IncomingDeliver } from '../smpp/index.ts';
-import { type DeliverSm, parseReceipt, readUserReference, statusName } from '../smpp/index.ts';
-import { queueName } from './chunks.ts';
+import { classify, type DeliverSm, parseReceipt, readUserReference, statusName } from '../smpp/index.ts';
+import type { BindCondition, OwnBind } from './bind-state.ts';
+import { notifyDispatch, queueName } from './chunks.ts';
 import { BindCounts } from './counts.ts';
 import { Encoder } from './encoder.ts';
 import type { IdStock } from './extras.ts';
+import { BindHealth, type Reports, type Verdict } from './health.ts';
 import { type Holder, heldStill, hydrate, type Insist, type Taken, type TextSource, takeChunks } from './hold.ts';
 import { LANES_BY_URGENCY } from './lanes.ts';
 import { BindLease } from './lease.ts';
 import { ReceiptDesk, type ReceiptDeskStats } from './receipt-desk.ts';
 import type { ReceiptIndex } from './receipts.ts';
 import { restMs } from './retry.ts';
+import { moveOn } from './second-route.ts';
 import { type RefusedKind, Sender, type Sent, type Wire } from './sender.ts';
 import { returnJob, takeOver } from './takeover.ts';
+import type { Pull } from './tiers.ts';
 import type { DispatchExtra, HeldChunk, Item } from './types.ts';
 import { Unanswered } from './unanswered.ts';
 
@@ -79,6 +83,14 @@ export interface BindDispatcherOptions {
   routeName: (id: number) => string;
   connect: (handlers: WireHandlers) => CarrierWire;
   log: DispatchLog;
+  /** Whether this bind takes work of the route now: others may come first. */
+  pull: (route: string) => Pull;
+  /** Whether another bind could take what this one gives back. */
+  othersAble: (routes: readonly string[]) => boolean;
+  /** Where an item may go once when the carrier has no way to its number. */
+  secondRoute: (item: Item) => NoRoute | null;
+  /** It began or ceased to take work. */
+  onCondition: () => void;
   onSent?: (lane: LaneName, sent: Sent) => void;
   /** For counters and alarms. */
   onRefused?: (kind: RefusedKind, status: number) => void;
@@ -112,8 +124,10 @@ const UNANSWERED_MAX = 50_000;
 const REFUSALS_LOGGED_EVERY_MS = 60_000;
 /** What a sender gives back when it stops is in the database by then, unless that is in trouble. */
 const WRITTEN_WITHIN_MS = 1_000;
-/** A bind that is down this long gives its chunks back to the others of the route. */
+/** A bind that is down gives its chunks back at once where another of the route is able, else after this long. */
 const HAND_BACK_AFTER_MS = 30_000;
+/** An unhealthy bind takes a chunk this often, to learn whether it is well again; never of an emergency. */
+const PROBE_EACH_MS = 5_000;
 
 const prefetchOf = ({ tps }: CarrierPolicy): number => Math.max(PREFETCH.min, Math.min(PREFETCH.max, Math.ceil(tps)));
 
@@ -124,11 +138,23 @@ const openOf = ({ item, segment }: Sent) => ({
   msisdn: item.msisdn,
 });
 
+const reportsOf = ({ receipts, receiptsOn }: CarrierPolicy): Reports =>
+  receipts === 'none' ? 'none' : receiptsOn === 'failure' ? 'failure' : 'all';
+
+/** What an answer says of the carrier's health; null: nothing. */
+function verdictOf(answer: Answer, { statuses }: CarrierPolicy): Verdict | null {
+  if (answer.kind === 'unanswered') return 'failed';
+  if (answer.status === 0) return 'taken';
+  const kind = classify(answer.status, statuses);
+  return kind === 'temporary' || kind === 'unknown' ? 'failed' : null;
+}
+
 export class BindDispatcher {
   readonly name: string;
   readonly counts = new BindCounts();
+  readonly health: BindHealth;
   #o: BindDispatcherOptions;
-  readonly #feeds: Feed[];
+  #feeds: Feed[];
   #prefetch: number;
   readonly #wire: CarrierWire;
   readonly #lease: BindLease;
@@ -152,22 +178,13 @@ export class BindDispatcher {
   /** By status: when it was last logged, and how many came since. */
   readonly #refusals = new Map<number, { at: number; since: number }>();
   #stopping = false;
+  #probedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: BindDispatcherOptions) {
     this.#o = options;
     this.name = options.bind.name;
-    this.#feeds = LANES_BY_URGENCY.flatMap((lane) =>
-      options.routes
-        .filter((route) => route.lanes.includes(lane))
-        .map((route) => ({
-          route: route.name,
-          lane,
-          queue: queueName(route.name, lane),
-          dry: false,
-          fetching: false,
-          jobSize: Math.max(1, options.carrier.tps / 4),
-        })),
-    );
+    this.#feeds = this.#feedsOf(options.routes);
+    this.health = new BindHealth(reportsOf(options.carrier));
     this.#unanswered = options.carrier.userMessageReference ? new Unanswered(openOf, UNANSWERED_MAX) : null;
     this.#withTlvs = alertTlvs({ [this.name]: options.carrier }).size > 0;
     this.#prefetch = prefetchOf(options.carrier);
@@ -184,12 +201,21 @@ export class BindDispatcher {
       ids: options.idStock,
       counts: this.counts,
       onTrouble: (error) => this.#trouble('receipts', error),
+      moved: (track, attempt, error) => {
+        const { bind, clock, lanes, cancelled, idStock } = this.#o;
+        return cancelled.has(track.alert)
+          ? null
+          : moveOn(track, attempt, error, { bind: bind.id, now: clock.now(), lanes, nextId: () => idStock.next() });
+      },
+      onEnd: (sentAt, delivered, receivedAt) => this.health.receipt(sentAt, delivered, receivedAt),
       onLearned: (learned) =>
         options.log.info({ bind: this.name, ...learned }, 'what the receipts of the carrier are like'),
     });
     this.#wire = options.connect({
       onAnswer: (sent, answer) => {
         if (this.#rests > 0 && answer.kind === 'answered' && answer.status === 0) this.#rests = 0;
+        const verdict = verdictOf(answer, options.carrier);
+        if (verdict !== null) this.health.answered(sent.at, verdict);
         sent.owner.answered(sent, answer);
       },
       onIncoming: (incoming) => this.#onIncoming(incoming),
@@ -231,6 +257,32 @@ export class BindDispatcher {
   /** Whether it waits because the carrier refused the account as a whole. */
   get resting(): boolean {
     return this.#o.clock.monotonic() < this.#restsUntil;
+  }
+
+  /** For all processes to know. */
+  get ownState(): OwnBind {
+    return {
+      id: this.#o.bind.id,
+      name: this.name,
+      fence: this.#holder?.fence ?? null,
+      condition: this.condition,
+      tokens: this.tokens,
+      excess: (now) => this.health.excess(now),
+    };
+  }
+
+  /** What keeps it from taking work, if anything. */
+  get condition(): BindCondition {
+    if (this.#stopping) return 'leaving';
+    if (!this.up) return 'down';
+    return this.resting ? 'resting' : 'able';
+  }
+
+  /** Other routes name the bind now: what it has in memory of those that no longer do is still sent. */
+  useRoutes(routes: BindDispatcherOptions['routes']): void {
+    const before = new Map(this.#feeds.map((feed) => [feed.queue, feed]));
+    this.#feeds = this.#feedsOf(routes).map((feed) => before.get(feed.queue) ?? feed);
+    this.wake(null);
   }
 
   get sessions(): number {
@@ -297,6 +349,7 @@ export class BindDispatcher {
   /** Stops taking work, lets what is claimed go out, gives the rest back, unbinds. Bounded by `timeoutMs`. */
   async drain(timeoutMs: number): Promise<void> {
     this.#stopping = true;
+    this.#o.onCondition();
     clearInterval(this.#poll);
     const sender = this.#sender;
     if (this.#settingAside !== null)
@@ -340,6 +393,7 @@ export class BindDispatcher {
       counts: this.counts,
       unanswered: this.#unanswered,
       nextId: () => this.#o.idStock.next(),
+      secondRoute: (item) => this.#o.secondRoute(item),
       mayOwn: () => this.#lease.fence() === fence,
       cancelled: this.#o.cancelled,
       onTrouble: (error) => this.#trouble('claims', error),
@@ -348,6 +402,7 @@ export class BindDispatcher {
       onRefused: (kind, status) => this.#onRefused(kind, status),
       ...(this.#o.onSent === undefined ? {} : { onSent: this.#o.onSent }),
     });
+    this.#o.onCondition();
     this.wake(null);
   }
 
@@ -386,10 +441,12 @@ export class BindDispatcher {
     this.#sender = null;
     this.#holder = null;
     this.#texts.clear();
+    this.#o.onCondition();
   }
 
   #onUp(): void {
     this.#downSince = null;
+    this.#o.onCondition();
     this.wake(null);
     this.#sender?.kick();
   }
@@ -397,11 +454,17 @@ export class BindDispatcher {
   #onDown(reason: string): void {
     this.#downSince ??= this.#o.clock.monotonic();
     this.#o.log.warn({ bind: this.name, reason }, 'no session of the bind is up');
+    this.#o.onCondition();
+    if (this.#othersAble()) this.#handBackIdle();
+  }
+
+  #othersAble(): boolean {
+    return this.#o.othersAble(this.#feeds.map(({ route }) => route));
   }
 
   #onPoll(): void {
-    if (this.#downSince !== null && this.#o.clock.monotonic() - this.#downSince > HAND_BACK_AFTER_MS)
-      this.#handBackIdle();
+    const downMs = this.#downSince === null ? 0 : this.#o.clock.monotonic() - this.#downSince;
+    if (downMs > HAND_BACK_AFTER_MS || (downMs > 0 && this.#othersAble())) this.#handBackIdle();
     const due = this.#o.clock.monotonic() - this.#lastTakeOver > TAKE_OVER_EACH_MS;
     if (due && !this.#takingOver && this.#holder !== null) void this.#takeOver(this.#holder);
     this.wake(null);
@@ -436,6 +499,7 @@ export class BindDispatcher {
     this.#restsUntil = now + forMs;
     const details = { bind: this.name, status: statusName(status), rests: this.#rests, restMs: forMs };
     this.#o.log.error(details, 'the carrier refuses this account: the bind rests, its work goes back to its routes');
+    this.#o.onCondition();
     this.#handBack();
   }
 
@@ -494,6 +558,7 @@ export class BindDispatcher {
             await returnJob(tx, this.#o.boss, row, row.claimed_to, chunk.lane, chunk.route);
           }
         }
+        await notifyDispatch(tx, chunks);
       }),
     );
   }
@@ -542,8 +607,10 @@ export class BindDispatcher {
     if (this.#stopping || this.#sender === null || this.#holder === null || !this.up || this.resting) return;
     for (const feed of this.#feeds) {
       if (feed.lane !== lane || feed.dry || feed.fetching) continue;
-      const room = this.#prefetch - this.#sender.buffered(lane);
-      if (room < Math.max(1, this.#prefetch / 2)) continue;
+      const free = this.#prefetch - this.#sender.buffered(lane);
+      if (free < Math.max(1, this.#prefetch / 2)) continue;
+      const room = Math.min(free, this.#mayTake(feed));
+      if (room === 0) continue;
       feed.fetching = true;
       void this.#fetch(feed, room, this.#sender, this.#holder)
         .catch((error: unknown) => {
@@ -555,6 +622,29 @@ export class BindDispatcher {
           if (!feed.dry) this.#fetchLane(feed.lane);
         });
     }
+  }
+
+  /** Deliveries at most: one chunk where the bind only shows whether it is well again. */
+  #mayTake({ route, lane }: Feed): number {
+    const pull = this.#o.pull(route);
+    if (pull === 'all') return Number.POSITIVE_INFINITY;
+    if (pull === 'none' || lane === 'emergency') return 0;
+    return this.#o.clock.monotonic() - this.#probedAt < PROBE_EACH_MS ? 0 : 1;
+  }
+
+  #feedsOf(routes: BindDispatcherOptions['routes']): Feed[] {
+    return LANES_BY_URGENCY.flatMap((lane) =>
+      routes
+        .filter((route) => route.lanes.includes(lane))
+        .map((route) => ({
+          route: route.name,
+          lane,
+          queue: queueName(route.name, lane),
+          dry: false,
+          fetching: false,
+          jobSize: Math.max(1, this.#o.carrier.tps / 4),
+        })),
+    );
   }
 
   async #fetch(feed: Feed, room: number, sender: Sender, holder: Holder): Promise<void> {
@@ -570,6 +660,7 @@ export class BindDispatcher {
     );
     if (taken.length < jobs) feed.dry = true;
     if (taken.length === 0) return;
+    if (this.#o.pull(route) === 'probe') this.#probedAt = this.#o.clock.monotonic();
     for (const one of taken) feed.jobSize = Math.max(1, one.chunk.size, feed.jobSize * 0.9);
     await this.#load(taken, sender, holder);
   }

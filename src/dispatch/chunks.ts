@@ -45,14 +45,23 @@ export interface NewChunk {
   expiresMax: EpochMs;
 }
 
+/** What the queues of dispatch begin with. */
+export const QUEUE_PREFIX = 'dispatch.';
+
 /** The pg-boss queue of one route and lane. */
 export function queueName(route: string, lane: LaneName): string {
-  return `dispatch.${route}.${lane}`;
+  return `${QUEUE_PREFIX}${route}.${lane}`;
 }
 
 /** pg-boss priority inside a dispatch queue: rank first, then the order inside the alert (DESIGN §3). */
 export function chunkPriority(rank: number, number: number): number {
   return Math.min(rank, RANK_MAX) * RANK_STEP - Math.min(number, RANK_STEP - 1);
+}
+
+/** What `chunkPriority` was made of. */
+export function placeOf(priority: number): { rank: number; number: number } {
+  const rank = Math.ceil(Math.max(0, priority) / RANK_STEP);
+  return { rank, number: rank * RANK_STEP - priority };
 }
 
 /** How often a job may be taken again: a chunk is never lost to a retry limit. */

@@ -2,17 +2,20 @@
 import type { PgBoss } from 'pg-boss';
 import { ChainWriter } from '../audit/index.ts';
 import { type Clock, type Database, IdAllocator } from '../platform/index.ts';
-import { LANES, type LaneName, type Names, type Policies } from '../policy/index.ts';
+import { LANES, type LaneName, type Names, type NoRoute, type Policies, type RoutingPolicy } from '../policy/index.ts';
 import { Journal } from '../records/index.ts';
 import { BindDispatcher, type CarrierWire, type DispatchLog, type WireHandlers } from './bind-dispatcher.ts';
+import { BIND_STATE_CHANNEL, BindStates } from './bind-state.ts';
 import { createDispatchQueues, DISPATCH_CHANNEL } from './chunks.ts';
 import { applyExtras, IdStock } from './extras.ts';
 import type { TextSource } from './hold.ts';
 import { takeOverOrphans } from './orphans.ts';
 import { ReceiptIndex } from './receipts.ts';
+import { RouteWatch, type Unread } from './route-watch.ts';
+import { leadingOn, secondRouteOf } from './second-route.ts';
 import type { RefusedKind, Sent } from './sender.ts';
 import { Sweeper } from './sweeper.ts';
-import type { DispatchExtra } from './types.ts';
+import type { DispatchExtra, Item } from './types.ts';
 
 /** Tells dispatch that an alert was cancelled; the payload is `day/alert`, or empty after a lost connection. */
 export const CANCEL_CHANNEL = 'tocsin_cancel';
@@ -38,10 +41,50 @@ const JOURNAL_WRITERS = 2;
 /** Cancelled alerts that are remembered: what was read of one before is sent, or ends, long before so many more come. */
 const CANCELLED_MAX = 50_000;
 
+/** Of all that policies name: other processes may have those that this one has not. */
+function namesOfBinds({ carriers, routing }: Policies, names: Names): Map<number, string> {
+  const all = new Set([...Object.keys(carriers), ...routing.routes.flatMap(({ binds }) => binds)]);
+  return new Map([...all].map((name) => [names.bindId(name), name]));
+}
+
+/** The second routes of today: asked for each message, on the hot path. */
+class RoutesInForce {
+  #routing: RoutingPolicy;
+  #leadingOn: ReadonlySet<string>;
+  readonly #names: Names;
+
+  constructor(routing: RoutingPolicy, names: Names) {
+    this.#routing = routing;
+    this.#leadingOn = leadingOn(routing);
+    this.#names = names;
+  }
+
+  use(routing: RoutingPolicy): void {
+    this.#routing = routing;
+    this.#leadingOn = leadingOn(routing);
+  }
+
+  secondRoute({ chunk, msisdn, sender, firstRoute }: Item): NoRoute | null {
+    const { lane, route, possibleDuplicate } = chunk;
+    if (!this.#leadingOn.has(route)) return null;
+    const tried = { msisdn, sender, lane, route, possibleDuplicate, firstRoute: this.#names.routeName(firstRoute) };
+    return secondRouteOf(this.#routing, tried);
+  }
+}
+
+const routesOfBind = ({ routing }: Policies, bind: string) =>
+  routing.routes
+    .filter(({ binds }) => binds.includes(bind))
+    .map(({ name, lanes }) => ({ name, lanes: lanes ?? LANES }));
+
 export class Dispatch {
   readonly binds: readonly BindDispatcher[];
   readonly journal: Journal<DispatchExtra>;
+  /** What is known of all binds, those of other processes too. */
+  readonly states: BindStates;
   readonly #sweeper: Sweeper;
+  readonly #watch: RouteWatch;
+  readonly #inForce: RoutesInForce;
   readonly #options: DispatchOptions;
   readonly #cancelled: Set<string>;
   readonly #listeners: { close(): Promise<void> }[] = [];
@@ -51,6 +94,7 @@ export class Dispatch {
     binds: BindDispatcher[],
     journal: Journal<DispatchExtra>,
     sweeper: Sweeper,
+    { states, watch, inForce }: { states: BindStates; watch: RouteWatch; inForce: RoutesInForce },
     cancelled: Set<string>,
   ) {
     this.#options = options;
@@ -58,6 +102,9 @@ export class Dispatch {
     this.binds = binds;
     this.journal = journal;
     this.#sweeper = sweeper;
+    this.states = states;
+    this.#watch = watch;
+    this.#inForce = inForce;
   }
 
   static async start(options: DispatchOptions): Promise<Dispatch> {
@@ -92,14 +139,28 @@ export class Dispatch {
     const receipts = new ReceiptIndex(RECEIPTS_IN_MEMORY);
     const cancelled = new Set<string>();
     const binds: BindDispatcher[] = [];
+    const inForce = new RoutesInForce(policies.routing, names);
+    const states = new BindStates(
+      {
+        pool: pools.control,
+        clock,
+        process: options.process,
+        own: () => binds.map((bind) => bind.ownState),
+        onChange: () => {
+          for (const bind of binds) bind.wake(null);
+        },
+        onTrouble: trouble('bind states'),
+      },
+      routes,
+      namesOfBinds(policies, names),
+    );
     for (const [name, carrier] of Object.entries(policies.carriers)) {
-      const serves = routes.filter((route) => route.binds.includes(name));
       binds.push(
         new BindDispatcher({
           bind: { id: names.bindId(name), name },
           carrier,
           lanes: policies.lanes,
-          routes: serves.map((route) => ({ name: route.name, lanes: route.lanes ?? LANES })),
+          routes: routesOfBind(policies, name),
           process: options.process,
           clock,
           pools: { dispatch: pools.dispatch, control: pools.control, reader: pools.reader, lease: pools.lease },
@@ -113,6 +174,10 @@ export class Dispatch {
           receipts,
           cancelled,
           ...lookups,
+          pull: (route) => states.pull(route, name),
+          othersAble: (routes) => states.othersAble(routes, name),
+          secondRoute: (item) => inForce.secondRoute(item),
+          onCondition: () => states.changed(),
           connect: (handlers) => options.connect(name, handlers),
           log,
           onRefused: (kind, status) => options.onRefused?.(name, kind, status),
@@ -139,22 +204,46 @@ export class Dispatch {
         .map(([name]) => names.bindId(name)),
       onTrouble: trouble('sweeper'),
     });
-    const dispatch = new Dispatch(options, binds, journal, sweeper, cancelled);
+    const watch = new RouteWatch(
+      { ...{ pool: pools.control, boss, ids, clock, names, states, log }, onTrouble: trouble('routes') },
+      policies,
+    );
+    const dispatch = new Dispatch(options, binds, journal, sweeper, { states, watch, inForce }, cancelled);
     dispatch.#listeners.push(
       await database.listen(DISPATCH_CHANNEL, (payload) => {
         const queues = payload === '' ? null : new Set(payload.split(','));
         for (const bind of binds) bind.wake(queues);
       }),
       await database.listen(CANCEL_CHANNEL, (payload) => void dispatch.#onCancel(payload)),
+      await database.listen(BIND_STATE_CHANNEL, (payload) => {
+        if (payload !== String(options.process)) void states.refresh();
+      }),
     );
+    await states.start();
     for (const bind of binds) bind.start();
     sweeper.start();
+    watch.start();
     return dispatch;
   }
 
-  /** Puts policies in force that can take effect while it runs; those of binds that they do not name stay. */
-  apply({ carriers, lanes }: Pick<Policies, 'carriers' | 'lanes'>): void {
+  /** What must be there before anything is routed by these policies: numbers of their names, and queues. */
+  async prepare(policies: Pick<Policies, 'carriers' | 'routing'>): Promise<void> {
+    const { boss, names, database } = this.#options;
+    await names.add(database.pools.control, policies);
+    await createDispatchQueues(boss, [...new Set(policies.routing.routes.map(({ name }) => name))], [...LANES]);
+  }
+
+  /**
+   * Puts policies in force that can take effect while it runs, after `prepare`; those of binds that they do not name stay.
+   * Binds read the queues of today's routes, and what waits in others is routed anew.
+   */
+  apply(policies: Policies): void {
+    const { carriers, lanes, routing } = policies;
     for (const bind of this.binds) bind.apply(carriers[bind.name] ?? bind.carrier, lanes);
+    this.states.use(routing.routes, namesOfBinds(policies, this.#options.names));
+    for (const bind of this.binds) bind.useRoutes(routesOfBind(policies, bind.name));
+    this.#inForce.use(routing);
+    this.#watch.use(policies);
   }
 
   /** Names of binds without a session. */
@@ -162,12 +251,19 @@ export class Dispatch {
     return this.binds.filter((bind) => !bind.up).map((bind) => bind.name);
   }
 
+  /** Queues in which work waits that no bind could take, for longer than a reconnect takes. */
+  get unread(): readonly Unread[] {
+    return this.#watch.unread;
+  }
+
   /** Stops taking work, lets claimed work out, writes everything down, gives the leases back. Bounded by `timeoutMs`. */
   async stop(timeoutMs: number): Promise<void> {
     for (const listener of this.#listeners) await listener.close();
     await this.#sweeper.stop();
+    await this.#watch.stop();
     const share = timeoutMs / 3;
     await Promise.all(this.binds.map((bind) => bind.drain(share)));
+    await this.states.close();
     if (!(await this.journal.drain(share))) {
       this.#options.log.error(
         { operations: this.journal.backlog },

@@ -7,6 +7,7 @@ import type { PgBoss } from 'pg-boss';
 import { bossTx, type Pool, TransactionFailed, type Tx } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
 import { readDeliveries } from './read-deliveries.ts';
+import { MOVED } from './receipt-lookups.ts';
 import type { HeldChunk, Item } from './types.ts';
 
 export interface Holder {
@@ -276,6 +277,10 @@ async function hydrateDay(
         counted: alert?.counted ?? false,
         msisdn: row.msisdn ?? '',
         sender: alert?.sender ?? null,
+        firstRoute: row.route,
+        taken: chunk.possibleDuplicate || accepted?.segments.has(row.id) === true,
+        submittedBefore: accepted?.moved.has(row.id) === true,
+        onwards: null,
         body: row.body,
         secret: alert?.secret ?? false,
         reworded: alert?.reworded ?? false,
@@ -285,7 +290,7 @@ async function hydrateDay(
         partTlvs: [],
         dataCoding: 0,
         esmClass: 0,
-        toSend: accepted?.get(row.id) ?? [],
+        toSend: accepted?.segments.get(row.id) ?? [],
         inFlight: 0,
         worst: 0,
         worstStatus: null,
@@ -319,17 +324,25 @@ async function alertTlvs(
   );
 }
 
-/** Segments that an SMSC accepted in an earlier attempt: they are not sent again. Kept in `toSend` until encoding. */
-async function acceptedSegments(pool: Pool, day: string, ids: number[]): Promise<Map<number, number[]>> {
-  const rows = await pool.query<{ delivery: number; segment: number }>(
-    'SELECT delivery, segment FROM submission WHERE day = $1::date AND delivery = ANY($2::bigint[]) AND outcome = 1',
+/**
+ * Segments that an SMSC accepted in an earlier attempt: they are not sent again, and are kept in `toSend` until encoding.
+ * What an SMSC accepted and then had no way for has moved to another route, and is sent there.
+ */
+async function acceptedSegments(
+  pool: Pool,
+  day: string,
+  ids: number[],
+): Promise<{ segments: Map<number, number[]>; moved: Set<number> }> {
+  const rows = await pool.query<{ delivery: number; segment: number; moved: boolean }>(
+    `SELECT s.delivery, s.segment, ${MOVED} AS moved FROM submission s
+     WHERE s.day = $1::date AND s.delivery = ANY($2::bigint[]) AND s.outcome = 1`,
     [day, ids],
   );
-  const accepted = new Map<number, number[]>();
+  const segments = new Map<number, number[]>();
+  const moved = new Set<number>();
   for (const row of rows) {
-    const segments = accepted.get(row.delivery) ?? [];
-    accepted.set(row.delivery, segments);
-    segments.push(row.segment);
+    if (row.moved) moved.add(row.delivery);
+    else segments.set(row.delivery, [...(segments.get(row.delivery) ?? []), row.segment]);
   }
-  return accepted;
+  return { segments, moved };
 }

@@ -5,13 +5,16 @@
 
 export { Backlog } from './backlog.ts';
 export type { BindDispatcher, CarrierWire, DispatchLog, WireHandlers } from './bind-dispatcher.ts';
+export { type BindCondition, type BindStateRow, readBindStates, STATE_AGE_MAX_MS } from './bind-state.ts';
 export { meterCarriers } from './carrier-metrics.ts';
 export { connectCarrier, type MeteredWire } from './carrier-wire.ts';
 export { createDispatchQueues, insertChunks, type NewChunk, notifyDispatch, queueName, scheduleOf } from './chunks.ts';
 export type { SubmissionCounts } from './counts.ts';
 export { CANCEL_CHANNEL, Dispatch, type DispatchOptions } from './dispatch.ts';
 export type { TextSource } from './hold.ts';
+export { type BindNow, nextTaker, pullsNow } from './pulls-now.ts';
 export type { ReceiptDeskStats } from './receipt-desk.ts';
 export { meterReceipts } from './receipt-metrics.ts';
+export type { Unread } from './route-watch.ts';
 export type { RefusedKind, Sent } from './sender.ts';
 export { type BindStatus, type DispatchStatus, DispatchWatch, type LaneStatus, type WatchOptions } from './watch.ts';

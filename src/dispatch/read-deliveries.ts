@@ -20,6 +20,8 @@ export interface DeliveryRead {
   alert: string;
   body: number;
   expires_at: EpochMs;
+  /** The number of the route that it had when it was made. */
+  route: number;
   /** Null when the person was erased. */
   msisdn: string | null;
 }
@@ -31,7 +33,7 @@ interface GroupRead extends Omit<DeliveryRead, 'id' | 'msisdn'> {
   ended: number[] | null;
 }
 
-const GROUPED = `SELECT w.chunk, d.alert, d.body, d.expires_at, array_agg(d.id) AS ids,
+const GROUPED = `SELECT w.chunk, d.alert, d.body, d.expires_at, d.route, array_agg(d.id) AS ids,
     array_agg((SELECT r.msisdn FROM recipient r WHERE r.id = d.recipient)) AS msisdns`;
 
 /** By the chunk's run of ids. */
@@ -39,17 +41,17 @@ const RUNS = `${GROUPED}, e.ended
   FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS w(chunk, lo, hi)
   CROSS JOIN LATERAL (SELECT array(SELECT f.delivery FROM final_state f
                                    WHERE f.day = $1::date AND f.delivery >= w.lo AND f.delivery < w.hi) AS ended) e
-  CROSS JOIN LATERAL (SELECT id, alert, body, expires_at, recipient FROM delivery
+  CROSS JOIN LATERAL (SELECT id, alert, body, expires_at, route, recipient FROM delivery
                       WHERE day = $1::date AND id >= w.lo AND id < w.hi ORDER BY id LIMIT w.hi - w.lo) d
-  GROUP BY w.chunk, d.alert, d.body, d.expires_at, e.ended`;
+  GROUP BY w.chunk, d.alert, d.body, d.expires_at, d.route, e.ended`;
 
 /** By a list of ids. */
 const LISTED = `${GROUPED}, NULL::bigint[] AS ended
   FROM unnest($2::bigint[], $3::bigint[]) AS w(chunk, id)
-  CROSS JOIN LATERAL (SELECT id, alert, body, expires_at, recipient FROM delivery
+  CROSS JOIN LATERAL (SELECT id, alert, body, expires_at, route, recipient FROM delivery
                       WHERE day = $1::date AND id = w.id LIMIT 1) d
   WHERE (SELECT f.delivery FROM final_state f WHERE f.day = $1::date AND f.delivery = w.id) IS NULL
-  GROUP BY w.chunk, d.alert, d.body, d.expires_at`;
+  GROUP BY w.chunk, d.alert, d.body, d.expires_at, d.route`;
 
 /** The unclaimed deliveries of these chunks, all of one day, that are not final. Leans on the keys of the three tables. */
 export async function readDeliveries(pool: Pool, day: string, taken: readonly Fetched[]): Promise<DeliveryRead[]> {
@@ -77,11 +79,11 @@ export async function readDeliveries(pool: Pool, day: string, taken: readonly Fe
 }
 
 function spread(rows: DeliveryRead[], groups: readonly GroupRead[]): void {
-  for (const { chunk, alert, body, expires_at, ids, msisdns, ended } of groups) {
+  for (const { ids, msisdns, ended, ...shared } of groups) {
     const gone = ended === null || ended.length === 0 ? null : new Set(ended);
     for (const [index, id] of ids.entries()) {
       if (gone?.has(id) === true) continue;
-      rows.push({ id, chunk, alert, body, expires_at, msisdn: msisdns[index] ?? null });
+      rows.push({ ...shared, id, msisdn: msisdns[index] ?? null });
     }
   }
 }

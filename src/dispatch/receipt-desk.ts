@@ -13,7 +13,7 @@
  */
 import { type Clock, type EpochMs, type Pool, utcDay } from '../platform/index.ts';
 import type { CarrierReceiptPolicy } from '../policy/index.ts';
-import { finalOfReceipt, type Journal, MESSAGE_STATE } from '../records/index.ts';
+import { FINAL, finalOfReceipt, type Journal, type JournalOp, MESSAGE_STATE } from '../records/index.ts';
 import { type IdForm, type IdFormStats, IdForms, type IdHit } from '../smpp/index.ts';
 import type { BindCounts } from './counts.ts';
 import { type DayStep, DayWalk } from './day-walk.ts';
@@ -48,6 +48,14 @@ export interface ReceiptDeskOptions {
   ids: IdStock;
   counts: BindCounts;
   onTrouble: (error: unknown) => void;
+  /** What sends a delivery on by another route where its receipt says that there is no way to the number; null: it failed. */
+  moved: (
+    track: Track,
+    attempt: number,
+    error: string | null,
+  ) => Pick<JournalOp<DispatchExtra>, 'release' | 'extra'> | null;
+  /** A receipt says how one ended, and when that was sent. */
+  onEnd?: (sentAt: EpochMs, delivered: boolean, receivedAt: EpochMs) => void;
   /** The carrier's way with receipts became known, or was forgotten. */
   onLearned?: (learned: { ids: IdForm | null; perMessage: ReceiptsMode | null }) => void;
 }
@@ -195,11 +203,17 @@ export class ReceiptDesk {
     const { track, attempt, segment, messageId, shard } = message;
     const { receipt } = waiting;
     const { final, cause, duplicate } = applyReceipt(track, segment, receipt.state, this.#perMessage);
-    if (track.final !== null && track.finals.size >= track.segments) this.#o.index.drop(this.#o.bind, messageId);
+    const moved = final === FINAL.failed ? this.#o.moved(track, attempt, receipt.error) : null;
+    if (moved !== null) track.moved = true;
+    // Of one that goes on by another route the id stays known: what its first carrier repeats is not the end.
+    const ended = track.final !== null && track.finals.size >= track.segments && !track.moved;
+    if (ended) this.#o.index.drop(this.#o.bind, messageId);
     this.#forms.count(form);
+    const end = duplicate ? null : finalOfReceipt(receipt.state);
+    if (end !== null) this.#o.onEnd?.(message.sentAt, end === FINAL.delivered, waiting.receivedAt);
     this.#partial.touched(track, waiting.receivedAt);
     const durable = (): void => this.#answer(waiting, 0);
-    if (final !== null && track.segments === 1) {
+    if (final !== null && moved === null && track.segments === 1) {
       this.#o.journal.add(shard, {
         final: {
           day: track.day,
@@ -230,7 +244,8 @@ export class ReceiptDesk {
         duplicate,
         receivedAt: waiting.receivedAt,
       },
-      ...(final === null
+      ...(moved ?? {}),
+      ...(final === null || moved !== null
         ? {}
         : {
             final: {

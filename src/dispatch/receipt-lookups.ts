@@ -1,6 +1,6 @@
 /** What matching receipts asks of the database. Each statement leans on an index and is bounded. */
 import type { EpochMs, Pool } from '../platform/index.ts';
-import { type FinalCode, finalOfReceipt, MESSAGE_STATE, OUTCOME } from '../records/index.ts';
+import { FINAL, type FinalCode, finalOfReceipt, MESSAGE_STATE, OUTCOME } from '../records/index.ts';
 import type { Match, Track } from './receipts.ts';
 
 interface FoundRow {
@@ -15,12 +15,18 @@ interface FoundRow {
   secret: boolean;
   counted: boolean;
   final: FinalCode | null;
+  moved: boolean;
+  sent_at: EpochMs;
 }
+
+/** Of a submission `s`: its attempt ended because the carrier had no way to the number, and another route has it now. */
+export const MOVED = `EXISTS (SELECT FROM release e WHERE e.day = s.day AND e.delivery = s.delivery
+    AND e.attempt = s.attempt AND e.reason = 'other-route')`;
 
 /** A submission `s` with what a track needs of its delivery. */
 const FOUND = `
-  s.message_id, s.day, s.delivery, s.attempt, s.segment, s.segments, d.alert, d.body, a.secret,
-  (a.recipients <> 1 OR cardinality(a.lists) > 0) AS counted, f.state AS final
+  s.message_id, s.day, s.delivery, s.attempt, s.segment, s.segments, s.sent_at, d.alert, d.body, a.secret,
+  (a.recipients <> 1 OR cardinality(a.lists) > 0) AS counted, f.state AS final, ${MOVED} AS moved
   FROM submission s
   JOIN delivery d ON d.day = s.day AND d.id = s.delivery
   JOIN alert a ON a.day = d.day AND a.id = d.alert
@@ -58,6 +64,7 @@ export async function findSubmissions(
         track: tracks.get(keyOf(row)) as Track,
         attempt: row.attempt,
         segment: row.segment,
+        sentAt: row.sent_at,
         shard: row.delivery,
         messageId: row.message_id,
       },
@@ -94,7 +101,10 @@ async function tracksOf(pool: Pool, rows: readonly FoundRow[]): Promise<Map<stri
       secretBody: row.secret && !row.counted ? row.body : null,
       accepted: new Set([row.segment]),
       finals: new Map(),
-      final: row.final,
+      // What the first carrier says once more is not the end: another has it.
+      final: row.moved ? FINAL.failed : row.final,
+      elsewhere: null,
+      moved: row.moved,
     });
   }
   const long = [...tracks.values()].filter((track) => track.segments > 1);

@@ -14,6 +14,8 @@ const track = (segments: number): Track => ({
   accepted: new Set(Array.from({ length: segments }, (_, at) => at + 1)),
   finals: new Map(),
   final: null,
+  elsewhere: null,
+  moved: false,
 });
 const { delivered, undeliverable, enroute } = MESSAGE_STATE;
 
@@ -83,7 +85,7 @@ describe('a receipt', () => {
 
   test('of the same id at another bind is another one’s', () => {
     const index = new ReceiptIndex(10);
-    index.add(1, 'x', { track: track(1), attempt: 1, segment: 1, shard: 1 });
+    index.add(1, 'x', { track: track(1), attempt: 1, segment: 1, sentAt: 0, shard: 1 });
     expect(index.find(1, 'x')).toMatchObject({ messageId: 'x' });
     expect(index.find(2, 'x')).toBe(undefined);
   });

@@ -4,6 +4,8 @@
  * A receipt's id is looked up as the few ids that its submit_sm_resp may have had (`smpp/receipt-id.ts`), first in memory,
  * then in `submission (bind, message_id)` within the carrier's receipt horizon, newest first because SMSCs reuse ids.
  */
+import type { EpochMs } from '../platform/index.ts';
+import type { LaneName } from '../policy/index.ts';
 import { FINAL, type FinalCode, finalOfReceipt, finalOfSegments } from '../records/index.ts';
 import type { ReceiptsPerMessage } from './receipts-per-message.ts';
 
@@ -21,12 +23,26 @@ export interface Track {
   /** What the receipts of each segment said in the end. */
   finals: Map<number, FinalCode>;
   final: FinalCode | null;
+  /** Where it goes on a receipt that says there is no way to the number; null: nowhere, or no longer known. */
+  elsewhere: Elsewhere | null;
+  /** It went there: what this carrier says from now on is not the end. */
+  moved: boolean;
+}
+
+/** What a receipt needs to know to send a delivery by its second route: a part of its track. */
+export interface Elsewhere {
+  readonly route: string;
+  /** Values of `err:` in the receipt of a failure that lead there. */
+  readonly errors: ReadonlySet<string>;
+  readonly lane: LaneName;
+  readonly expiresAt: EpochMs;
 }
 
 export interface Match {
   track: Track;
   attempt: number;
   segment: number;
+  sentAt: EpochMs;
   /** The journal's key of the submission: in the same shard no receipt is durable before it. */
   shard: number;
   /** As the submit_sm_resp had it. */
@@ -93,9 +109,8 @@ export class ReceiptIndex {
   add(bind: number, messageId: string, match: Omit<Match, 'messageId'>): void {
     const key = `${bind}:${messageId}`;
     this.#entries.delete(key);
-    const { track, attempt, segment, shard } = match;
-    track.accepted.add(segment);
-    this.#entries.set(key, { track, attempt, segment, shard, messageId });
+    match.track.accepted.add(match.segment);
+    this.#entries.set(key, { ...match, messageId });
     if (this.#entries.size > this.#max) {
       const oldest = this.#entries.keys().next();
       if (oldest.done !== true) this.#entries.delete(oldest.value);

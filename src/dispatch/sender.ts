@@ -9,7 +9,7 @@
  */
 import type { ChainWriter } from '../audit/index.ts';
 import type { Clock, EpochMs } from '../platform/index.ts';
-import type { CarrierPolicy, LaneName, LanePolicy } from '../policy/index.ts';
+import type { CarrierPolicy, LaneName, LanePolicy, NoRoute } from '../policy/index.ts';
 import { FINAL, type FinalCode, type Journal, type JournalOp, OUTCOME, type ReleaseRow } from '../records/index.ts';
 import {
   type Answer,
@@ -26,8 +26,9 @@ import type { Encoder } from './encoder.ts';
 import type { Holder } from './hold.ts';
 import { charge, LANES_BY_URGENCY, type LaneSchedule, newSchedule, nextLane, perLane } from './lanes.ts';
 import { afterCongestion, afterThrottled, FULL_PACE, type Pace, shareAt } from './pace.ts';
-import type { Match, ReceiptIndex, Track } from './receipts.ts';
+import type { Elsewhere, Match, ReceiptIndex, Track } from './receipts.ts';
 import { nextRetryAt, type RetryPace } from './retry.ts';
+import { saysNoRoute } from './second-route.ts';
 import { type Slot, Throttle, type ThrottleOptions } from './throttle.ts';
 import type { DispatchExtra, HeldChunk, Item } from './types.ts';
 import type { Unanswered } from './unanswered.ts';
@@ -71,6 +72,8 @@ export interface SenderOptions {
   unanswered: Unanswered<Sent> | null;
   /** The next id for a release or a retry chunk; ids are taken ahead so that this never waits. */
   nextId: () => number;
+  /** Where the item may go once when the carrier has no way to its number. */
+  secondRoute: (item: Item) => NoRoute | null;
   /** May this process send on the bind at this instant? (lease) */
   mayOwn: () => boolean;
   /** Alerts that were cancelled lately, wherever their deliveries stood: what is read or claimed since then is not sent. */
@@ -254,6 +257,7 @@ export class Sender {
     item.inFlight--;
     if (answer.kind === 'unanswered') {
       counts.unanswered++;
+      item.taken = true;
       this.#note(item, 3, null);
       this.#journalSubmission(sent, OUTCOME.unanswered, null, null, null);
     } else {
@@ -265,9 +269,14 @@ export class Sender {
       // Before this sender is stopped, which gives back whatever waits: this one comes back by itself, below.
       if (kind === 'bind') this.#takeOut(item);
       if (kind !== 'ok') this.#o.onRefused(kind, answer.status);
-      switch (kind) {
+      const second = kind === 'ok' ? null : this.#o.secondRoute(item);
+      const noWay = second !== null && saysNoRoute(second, answer.status, kind);
+      if (noWay) item.onwards = second.route;
+      const what = noWay ? 'address' : kind;
+      switch (what) {
         case 'ok':
           counts.accepted++;
+          item.taken = true;
           this.#note(item, 1, null);
           this.#journalSubmission(sent, OUTCOME.accepted, answer.status, answer.messageId, now);
           break;
@@ -303,7 +312,7 @@ export class Sender {
           this.#takeOut(item);
           break;
         default:
-          kind satisfies never;
+          what satisfies never;
       }
     }
     if (this.#state !== 'lost' && item.inFlight === 0) {
@@ -511,6 +520,7 @@ export class Sender {
         else this.#settled(item, {});
         return;
       case 4:
+        if (this.#goOnwards(item, policy, now)) return;
         // Without a status: it expired or was cancelled when some of its segments were on the wire.
         this.#final(
           item,
@@ -539,6 +549,16 @@ export class Sender {
     }
   }
 
+  /** The carrier has no way to the number: another route may, if nothing of the text is with a carrier. */
+  #goOnwards(item: Item, { retry, minRemainingMs }: LanePolicy, now: number): boolean {
+    const { onwards, chunk } = item;
+    if (onwards === null || item.taken || chunk.attempt >= retry.budget) return false;
+    if (item.expiresAt - now < minRemainingMs) return false;
+    const release = this.#releaseRow(item, 0, 'other-route', item.worstStatus);
+    this.#again(item, chunk.attempt + 1, now, false, release, onwards);
+    return true;
+  }
+
   /** The lane's own, but with fewer attempts after a status that nobody knows: it may well be for ever. */
   #retryPace({ retry }: LanePolicy, status: number): RetryPace {
     const { statuses, unknownStatusAttempts } = this.#o.carrier;
@@ -550,7 +570,14 @@ export class Sender {
    * The item ends here and goes on in a chunk for `attempt`. Why it was not sent here, where that is so, is written down
    * in the same transaction: a release without its chunk would be a delivery that nobody has.
    */
-  #again(item: Item, attempt: number, due: number, possibleDuplicate: boolean, release?: ReleaseRow): void {
+  #again(
+    item: Item,
+    attempt: number,
+    due: number,
+    possibleDuplicate: boolean,
+    release?: ReleaseRow,
+    route = item.chunk.route,
+  ): void {
     const { chunk } = item;
     this.#settled(item, {
       ...(release === undefined ? {} : { release }),
@@ -558,7 +585,7 @@ export class Sender {
         kind: 'retry',
         day: chunk.day,
         lane: chunk.lane,
-        route: chunk.route,
+        route,
         delivery: item.id,
         alert: item.alert,
         attempt,
@@ -646,7 +673,7 @@ export class Sender {
         sentAt: sent.at,
         answeredAt,
       },
-      ...(whole && item.counted ? { submitted: true, alert: item.alert, day: chunk.day } : {}),
+      ...(whole && item.counted && !item.submittedBefore ? { submitted: true, alert: item.alert, day: chunk.day } : {}),
     });
   }
 
@@ -669,9 +696,19 @@ export class Sender {
       accepted: new Set(),
       finals: new Map(),
       final: null,
+      elsewhere: this.#elsewhere(item),
+      moved: false,
     });
     sent.track ??= item.parts.length === 1 ? make() : this.#o.receipts.longText(item.id, make);
-    return { track: sent.track, attempt: item.chunk.attempt, segment, shard: item.chunk.id };
+    return { track: sent.track, attempt: item.chunk.attempt, segment, sentAt: sent.at, shard: item.chunk.id };
+  }
+
+  /** A text of several parts is not taken back from a carrier that delivered some of them. */
+  #elsewhere(item: Item): Elsewhere | null {
+    const second = item.parts.length === 1 ? this.#o.secondRoute(item) : null;
+    if (second === null || second.errors.size === 0) return null;
+    const { route, errors } = second;
+    return { route, errors, lane: item.chunk.lane, expiresAt: item.expiresAt };
   }
 
   #putBack(item: Item): void {

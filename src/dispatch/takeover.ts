@@ -21,6 +21,7 @@ import {
 } from '../records/index.ts';
 import { chunkPriority, insertChunks, notifyDispatch, queueName } from './chunks.ts';
 import type { Holder } from './hold.ts';
+import { MOVED } from './receipt-lookups.ts';
 
 export interface TakeoverOptions {
   pool: Pool;
@@ -114,7 +115,7 @@ async function settleChunk(options: TakeoverOptions, chunk: LeftChunk): Promise<
        LEFT JOIN LATERAL (SELECT array_agg(DISTINCT segment) AS answered, max(segments) AS segments,
                                  bool_or(outcome = 2) AS refused FROM submission s
                           WHERE s.day = c.day AND s.delivery = u.id
-                            AND (s.attempt = c.attempt OR s.attempt < c.attempt AND s.outcome = 1)) s ON true
+                            AND (s.attempt = c.attempt OR s.attempt < c.attempt AND s.outcome = 1 AND NOT ${MOVED})) s ON true
        LEFT JOIN final_state f ON f.day = c.day AND f.delivery = u.id
        WHERE c.day = $1::date AND c.chunk = $2
          -- Refused for good: its other segments were not sent any more.

@@ -35,6 +35,14 @@ export interface Item {
   counted: boolean;
   msisdn: string;
   sender: string | null;
+  /** The number of the route that it had when it was made. */
+  firstRoute: number;
+  /** Some of it may be with a carrier, from this attempt or one before. */
+  taken: boolean;
+  /** It counted as submitted before: a carrier took it, and then had no way to its number. */
+  submittedBefore: boolean;
+  /** The route that it goes on by: the carrier has no way to its number. */
+  onwards: string | null;
   body: number;
   secret: boolean;
   /** Its producer was told that carriers replace characters of its texts; of others every character goes as written. */

@@ -7,6 +7,7 @@ export interface AlertToFanOut {
   readonly organisation: number;
   /** Number of the lane. */
   readonly lane: number;
+  readonly sender: string | null;
   readonly body: number;
   readonly lists: readonly number[];
   /** Recipients were named one by one. */
@@ -20,6 +21,7 @@ export interface AlertToFanOut {
 interface Row {
   organisation: number;
   lane: number;
+  sender: string | null;
   body: number;
   lists: number[];
   named: boolean;
@@ -31,7 +33,7 @@ interface Row {
 /** Null when there is no such alert. */
 export async function readAlert(pool: Pool, day: string, id: string): Promise<AlertToFanOut | null> {
   const [row] = await pool.query<Row>(
-    `select organisation, lane, body, lists, not_before, expires_at,
+    `select organisation, lane, sender, body, lists, not_before, expires_at,
         exists (select from alert_recipient r where r.day = a.day and r.alert = a.id) as named,
         exists (select from alert_text t where t.day = a.day and t.alert = a.id) as languages
       from alert a where a.day = $1::date and a.id = $2::uuid`,
@@ -39,8 +41,8 @@ export async function readAlert(pool: Pool, day: string, id: string): Promise<Al
     { retries: 3 },
   );
   if (row === undefined) return null;
-  const { organisation, lane, body, lists, named, languages, not_before, expires_at } = row;
-  return { day, id, organisation, lane, body, lists, named, languages, notBefore: not_before, expiresAt: expires_at };
+  const { not_before: notBefore, expires_at: expiresAt, ...rest } = row;
+  return { day, id, ...rest, notBefore, expiresAt };
 }
 
 /** How far the fan-out of an alert has come, as its pages say. */

@@ -11,7 +11,7 @@ import type { PgBoss } from 'pg-boss';
 import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
 import { insertChunks, type NewChunk, notifyDispatch, scheduleOf } from '../dispatch/index.ts';
 import { bossTx, type Clock, type IdAllocator, type Pool, type Tx } from '../platform/index.ts';
-import { LANES, type LaneName, type Names, type Policies, routeCase } from '../policy/index.ts';
+import { LANES, type LaneName, type Names, type Policies, routeCase, routesOfLane } from '../policy/index.ts';
 import { addProgress } from '../records/index.ts';
 import { type AlertToFanOut, type Position, readPosition } from './alert.ts';
 import { FANOUT_QUEUE, lockAlert } from './job.ts';
@@ -70,13 +70,14 @@ export class Broadcast {
     this.#tools = tools;
     this.#lane = names.laneName(alert.lane);
     this.#sources = [...(alert.named ? [{ list: 0 }] : []), ...alert.lists.map((list) => ({ list }))];
-    this.#routes = routesOfLane(policies, this.#lane).map((name) => ({
+    this.#routes = routesOfLane(policies.routing, this.#lane, alert.sender).map((name) => ({
       id: names.routeId(name),
       name,
       chunk: chunkSize(routeTps(policies, name)),
       schedule: scheduleOf(policies, name),
     }));
-    this.#routeSql = routeCase(policies.routing, this.#lane, 'r.msisdn', (name) => names.routeId(name));
+    const idOf = (name: string) => names.routeId(name);
+    this.#routeSql = routeCase(policies.routing, this.#lane, 'r.msisdn', idOf, alert.sender);
   }
 
   get lane(): LaneName {
@@ -232,7 +233,7 @@ class Rehearsed extends Error {}
  */
 export async function rehearse(pool: Pool, tools: BroadcastTools): Promise<void> {
   const nobody = { day: '1970-01-01', id: '00000000-0000-7000-8000-000000000000', organisation: 0, body: 0 };
-  const rest = { named: true, languages: false, notBefore: null, expiresAt: 0, lists: [] };
+  const rest = { sender: null, named: true, languages: false, notBefore: null, expiresAt: 0, lists: [] };
   await pool
     .run(async (tx) => {
       await lockAlert(tx, nobody.id);
@@ -246,10 +247,4 @@ export async function rehearse(pool: Pool, tools: BroadcastTools): Promise<void>
     .catch((error: unknown) => {
       if (!(error instanceof Rehearsed)) throw error;
     });
-}
-
-/** Names of the routes that numbers of a lane may take. */
-function routesOfLane({ routing }: Pick<Policies, 'routing'>, lane: LaneName): string[] {
-  const wanted = new Set([...routing.byPrefix[lane].values()].map((route) => route.name));
-  return [...wanted].sort();
 }

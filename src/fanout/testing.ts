@@ -73,7 +73,10 @@ export function testPolicies(routes: TestRoutes): Policies {
   const folder = new URL('../../policies', import.meta.url).pathname;
   const policies = loadPolicies(folder, { TOCSIN_DEMO_A_PASSWORD: 'x', TOCSIN_DEMO_B_PASSWORD: 'x' }, PROTOCOL);
   const list = Object.entries(routes).map(
-    ([name, { prefixes, lanes }]): Route => ({ name, prefixes, lanes: lanes ?? null, binds: [`${name}-bind`] }),
+    ([name, { prefixes, lanes }]): Route => ({
+      ...{ name, prefixes, lanes: lanes ?? null, senders: null, noRoute: null },
+      ...{ tiers: [[`${name}-bind`]], binds: [`${name}-bind`] },
+    }),
   );
   const model = Object.values(policies.carriers)[0] as CarrierPolicy;
   const carriers = Object.fromEntries(

@@ -32,7 +32,10 @@ export function policyCheck(dir: string, env: Environment, protocol: Protocol): 
   lines.push('', 'Routes');
   for (const route of routing.routes) {
     const shown = route.prefixes.slice(0, 8).join(' ') + (route.prefixes.length > 8 ? ' …' : '');
-    lines.push(`  ${route.name}: ${shown} (${route.lanes?.join(', ') ?? 'every lane'}) → ${route.binds.join(', ')}`);
+    const senders = route.senders === null ? '' : `; from ${route.senders.join(', ')}`;
+    const tiers = route.tiers.map((tier) => tier.join(', ')).join(', else ');
+    const second = route.noRoute === null ? '' : `; no way there: ${route.noRoute.route}`;
+    lines.push(`  ${route.name}: ${shown} (${route.lanes?.join(', ') ?? 'every lane'}${senders}) → ${tiers}${second}`);
   }
   return lines.join('\n');
 }

@@ -27,5 +27,15 @@ export { applyLive, type LiveChange, LivePolicies } from './live.ts';
 export { loadPolicies, type Policies } from './load.ts';
 export { Names } from './names.ts';
 export type { Protocol, Refusal, ValueType } from './protocol.ts';
-export { compileRouting, type Route, type RoutingPolicy, routeCase, routeOf } from './routing.ts';
+export {
+  compileRouting,
+  type NoRoute,
+  type PortabilityPolicy,
+  type Route,
+  type RoutingPolicy,
+  routeCase,
+  routeOf,
+  routesOfLane,
+} from './routing.ts';
+export { explainRoute, type RouteExplanation } from './routing-explain.ts';
 export { policySchemas } from './schemas.ts';

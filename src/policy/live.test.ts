@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
+import { route } from '../../test/support/routing.ts';
 import { PROTOCOL } from '../smpp/index.ts';
 import { applyLive, LivePolicies } from './live.ts';
 import { loadPolicies, type Policies } from './load.ts';
+import { compileRouting } from './routing.ts';
 
 const read = (): Policies => loadPolicies('policies', { TOCSIN_DEMO_A_PASSWORD: 'x' }, PROTOCOL);
 const demo = (policies: Policies) => policies.carriers['demo-a'] as Policies['carriers'][string];
@@ -52,6 +54,17 @@ test('what can change takes effect; what can not stays as it was and is named as
   expect(demo(policies)).toEqual({ ...demo(current), tps: 9, guardMs: 7 });
   expect(policies.lanes.emergency).toEqual({ ...current.lanes.emergency, ceiling: 0.9 });
   expect(Object.keys(policies.carriers)).toEqual(['demo-a']);
+});
+
+test('routes take effect at once, unless they name a carrier that only a restart brings', () => {
+  const current = read();
+  const to = (...binds: string[]) => compileRouting([{ ...route('world', ['+']), tiers: [binds], binds }]);
+  const change = applyLive(current, { ...read(), routing: to('demo-a') });
+  expect([change.applied, change.restart]).toEqual([['routes'], []]);
+  expect(change.policies.routing.routes[0]?.name).toBe('world');
+  const refused = applyLive(current, { ...read(), routing: to('demo-a', 'fresh') });
+  expect([refused.applied, refused.restart]).toEqual([[], ['routes']]);
+  expect(refused.policies.routing).toBe(current.routing);
 });
 
 test('a carrier that is left out stays in force until the restart', () => {

@@ -56,8 +56,14 @@ export function applyLive(current: Policies, next: Policies): LiveChange {
     carriers[name] = wanted === undefined ? carrier : merge(`carriers.${name}`, carrier, wanted, LIVE_CARRIER);
   }
   for (const name of Object.keys(next.carriers)) if (!(name in current.carriers)) restart.push(`carriers.${name}`);
-  if (!isDeepStrictEqual(current.routing.routes, next.routing.routes)) restart.push('routes');
-  return { policies: { lanes, carriers, routing: current.routing, files: next.files }, applied, restart };
+  let { routing } = current;
+  if (!isDeepStrictEqual(routing, next.routing)) {
+    // A route to a carrier that only a restart brings would have nobody here.
+    const known = next.routing.routes.every(({ binds }) => binds.every((bind) => bind in current.carriers));
+    if (known) routing = next.routing;
+    (known ? applied : restart).push('routes');
+  }
+  return { policies: { lanes, carriers, routing, files: next.files }, applied, restart };
 }
 
 /** The policies in force. Who keeps this and reads a field when it is needed has what was last put in force. */

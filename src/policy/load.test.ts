@@ -117,6 +117,29 @@ test('what a carrier wants in the fields is read as it is written', () => {
   ]);
 });
 
+test('tiers, senders, second routes and portability are read as they are written', () => {
+  const folder = changed(
+    'routing.yaml',
+    '    binds: [demo-a]',
+    `    tiers: [[demo-a]]
+    onNoRoute: second
+    noRouteStatuses: [ESME_RINVDSTADR, '0x0412', 1033]
+    noRouteErrors: ['001']
+  - { name: second, binds: [demo-a], senders: [MyBank], onNoRoute: default }
+portability: { url: 'http://127.0.0.1:1/{msisdn}', timeout: PT0.1S }`,
+  );
+  const { routing } = loadPolicies(folder, ENV, PROTOCOL);
+  expect(routing.routes).toMatchObject([
+    {
+      tiers: [['demo-a']],
+      binds: ['demo-a'],
+      noRoute: { route: 'second', statuses: new Set([0x0b, 0x412, 0x409]), errors: new Set(['001']) },
+    },
+    { prefixes: [], senders: ['MyBank'], noRoute: { route: 'default', statuses: null, errors: new Set() } },
+  ]);
+  expect(routing.portability).toMatchObject({ timeoutMs: 100, cacheMs: 86_400_000, restMs: 30_000 });
+});
+
 describe('the digest of each file', () => {
   const digests = (folder: string, env = ENV): Record<string, string> =>
     Object.fromEntries(
@@ -424,6 +447,21 @@ const MISTAKES: [file: string, from: string | RegExp, to: string, path: string, 
   ['lanes.yaml', 'first: PT1S', 'first: PT1M', 'lanes.emergency.retry.first', /max/, 'first: PT1M'],
   ['lanes.yaml', 'priority: 300', 'priority: 1000', 'lanes.security.priority', /emergency/, 'priority: 1000'],
   ['routing.yaml', '[demo-a]', '[demo-b]', 'routes[0].binds[0]', /no carrier 'demo-b'/, 'binds:'],
+  ['routing.yaml', 'binds: [demo-a]', 'tiers: [[demo-a], [x]]', 'routes[0].tiers[1][0]', /no carrier 'x'/, 'tiers:'],
+  ['routing.yaml', '[demo-a]', '[demo-a]\n    tiers: [[demo-a]]', 'routes[0].binds', /either/, 'binds:'],
+  ['routing.yaml', '    binds: [demo-a]', '', 'routes[0].binds', /either/, 'name: default'],
+  ['routing.yaml', '[demo-a]', '[demo-a]\n    onNoRoute: x', 'routes[0].onNoRoute', /no route 'x'/, 'onNoRoute'],
+  [
+    'routing.yaml',
+    '[demo-a]',
+    '[demo-a]\n    noRouteStatuses: [ESME_NONE]',
+    'routes[0].noRouteStatuses[0]',
+    /no command_status/,
+    'noRouteStatuses',
+  ],
+  ['routing.yaml', '[demo-a]', "[demo-a]\n    noRouteErrors: ['001']", 'routes[0].noRouteErrors', /onNoRoute/, '001'],
+  ['routing.yaml', '[demo-a]', "[demo-a]\nportability: { url: 'ftp://x/{msisdn}' }", 'portability.url', /http/, 'ftp'],
+  ['routing.yaml', '[demo-a]', '[demo-a]\nportability: { url: http://x/ }', 'portability.url', /msisdn/, 'http'],
   ['routing.yaml', "['+']", "['+44']", 'routes', /lane emergency has no route/, 'routes:'],
   ['carriers.yaml', 'Days: 4', 'Days: 2', 'carriers.demo-a.receiptHorizonDays', /lane transaction/, 'Days: 2'],
   // YAML itself

@@ -9,7 +9,17 @@ import { PolicyError, type PolicyIssue } from './error.ts';
 import type { Environment } from './fields.ts';
 import { LANES, type LaneName, type LanePolicy, lanesFile } from './lanes.ts';
 import type { Protocol } from './protocol.ts';
-import { checkRoutes, compileRouting, type Route, type RoutingPolicy, routingFile } from './routing.ts';
+import {
+  bindPath,
+  checkRoutes,
+  compileRouting,
+  type Route,
+  type RoutingFields,
+  type RoutingPolicy,
+  resolvePortability,
+  resolveRoutes,
+  routingFile,
+} from './routing.ts';
 
 export interface Policies {
   readonly lanes: Readonly<Record<LaneName, LanePolicy>>;
@@ -40,13 +50,13 @@ export function loadPolicies(dir: string, env: Environment, protocol: Protocol):
   if (lanes === null || carriers === null || routing === null) throw new PolicyError(issues);
 
   const resolved = resolveCarriers(carriers, env, protocol, issues);
-  checkRouting(routing, resolved, issues);
-  checkHorizons(lanes.value, carriers, routing.value, issues);
+  const routes = checkRouting(routing, resolved, protocol, issues);
+  checkHorizons(lanes.value, carriers, routes, issues);
   if (issues.length > 0) throw new PolicyError(issues);
   return {
     lanes: lanes.value,
     carriers: resolved,
-    routing: compileRouting(routing.value),
+    routing: compileRouting(routes, resolvePortability(routing.value.portability)),
     files: [carriers, lanes, routing].map(({ document: { file, bytes } }) => ({
       name: basename(file),
       digest: hash('sha256', bytes, 'buffer'),
@@ -87,13 +97,15 @@ function resolveCarriers(
 }
 
 function checkRouting(
-  { document, value }: Read<Route[]>,
+  { document, value }: Read<RoutingFields>,
   carriers: Readonly<Record<BindName, CarrierPolicy>>,
+  protocol: Protocol,
   issues: PolicyIssue[],
-): void {
+): Route[] {
   const mistake = (path: (string | number)[], reason: string) =>
     issues.push(document.issue(['routes', ...path], reason));
-  for (const [index, route] of value.entries()) {
+  const routes = resolveRoutes(value.routes, protocol, mistake);
+  for (const [index, route] of routes.entries()) {
     for (const at of route.prefixes.keys()) {
       // '+' alone is text even without quotes, '+44' is a number: one rule for all is easier to keep.
       if (!document.isQuoted(['routes', index, 'prefixes', at])) {
@@ -101,10 +113,13 @@ function checkRouting(
       }
     }
     for (const [at, bind] of route.binds.entries()) {
-      if (!Object.hasOwn(carriers, bind)) mistake([index, 'binds', at], `carriers.yaml has no carrier '${bind}'`);
+      if (!Object.hasOwn(carriers, bind)) {
+        mistake([index, ...bindPath(route, at)], `carriers.yaml has no carrier '${bind}'`);
+      }
     }
   }
-  checkRoutes(value, mistake);
+  checkRoutes(routes, mistake);
+  return routes;
 }
 
 /** A receipt that comes later than the horizon is never matched, so the horizon must outlast what is waited for. */

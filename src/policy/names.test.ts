@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
+import { route } from '../../test/support/routing.ts';
 import { LANES } from './lanes.ts';
 import { Names } from './names.ts';
 import { compileRouting } from './routing.ts';
@@ -57,6 +58,6 @@ function control() {
 function policies(routes: string[], binds: string[]) {
   return {
     carriers: Object.fromEntries(binds.map((bind) => [bind, {} as never])),
-    routing: compileRouting(routes.map((name) => ({ name, prefixes: ['+'], lanes: null, binds }))),
+    routing: compileRouting(routes.map((name) => route(name, ['+']))),
   };
 }

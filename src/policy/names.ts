@@ -16,13 +16,18 @@ export class Names {
   /** Gives every lane, route and carrier of `policies` a number and knows all that were ever given. Idempotent. */
   static async register(pool: Pick<Pool, 'run'>, policies: Pick<Policies, 'carriers' | 'routing'>): Promise<Names> {
     const names = new Names();
-    await names.#load(pool, {
+    await names.add(pool, policies);
+    return names;
+  }
+
+  /** The same for policies that are loaded later. */
+  async add(pool: Pick<Pool, 'run'>, policies: Pick<Policies, 'carriers' | 'routing'>): Promise<void> {
+    await this.#load(pool, {
       lane: [...LANES],
       // Sorted: two processes that start together take the rows in one order, and never wait for each other in a circle.
       route: policies.routing.routes.map((route) => route.name).sort(),
       bind: Object.keys(policies.carriers).sort(),
     });
-    return names;
   }
 
   /** Reads names that other processes have registered since. */

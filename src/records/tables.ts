@@ -81,7 +81,7 @@ export interface ReleaseRow {
    * `handed-back`, `expired`, `cancelled`: not sent after all. `throttled`: the SMSC asked us to slow down.
    * `bind-refused`: the SMSC takes nothing from the account, and the delivery went back to its route.
    */
-  reason: 'handed-back' | 'expired' | 'cancelled' | 'throttled' | 'bind-refused';
+  reason: 'handed-back' | 'expired' | 'cancelled' | 'throttled' | 'bind-refused' | 'other-route';
   status: number | null;
   at: EpochMs;
 }

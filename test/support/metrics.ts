@@ -42,9 +42,10 @@ const carrierStats = {
 const refusals = new Refusals();
 refusals.add('b', 'address', 'ESME_RINVDSTADR');
 const observed = {
+  networks: { counts: { cached: 1 } },
   traffic: new Traffic(),
   refusals,
-  dispatch: { binds: [bind], journal: { lagMs: () => 0, backlog: 0 } },
+  dispatch: { binds: [bind], journal: { lagMs: () => 0, backlog: 0 }, unread: [] },
   intake: {},
   fanout: {},
   backlog: { waiting: () => 0, waitingSince: () => null, inDoubt: () => 0 },

@@ -20,10 +20,16 @@ export interface Arrived {
 }
 
 export interface PlainSmscOptions {
+  /** Default: any free one. */
+  port?: number;
   /** Default: 0, for each. */
   verdict?: (frame: Buffer) => Verdict;
   /** Whether what was accepted is reported as delivered, with the beginning of the text, as SMSCs do. */
   receipts?: boolean;
+  /** The `err:` of a receipt that says UNDELIV; null, the default: it says DELIVRD. */
+  undelivered?: (submit: SubmitFields) => string | null;
+  /** How often each receipt is sent; default 1. */
+  repeats?: number;
   /** What stands behind the message_id in the answer to what was accepted: optional parameters, as octets. */
   answerTlvs?: () => Buffer;
   /** What stands behind the text of a receipt. */
@@ -66,12 +72,14 @@ export async function startPlainSmsc(options: PlainSmscOptions = {}): Promise<Pl
       const id = smsc.idOf(++messages);
       const tlvs = options.answerTlvs?.() ?? Buffer.alloc(0);
       socket.write(pdu(RESPONSE + SUBMIT_SM, 0, sequenceOf(frame), Buffer.concat([cString(id), tlvs])));
-      if (options.receipts === true) report(id);
+      if (options.receipts === true) for (let n = 0; n < (options.repeats ?? 1); n++) report(id);
     };
     const report = (id: string): void => {
       const submit = readSubmitSm(frame);
       const tlvs = options.receiptTlvs?.(submit) ?? Buffer.alloc(0);
-      socket.write(pdu(DELIVER_SM, 0, messages, Buffer.concat([receipt(id, submit), tlvs])));
+      socket.write(
+        pdu(DELIVER_SM, 0, messages, Buffer.concat([receipt(id, submit, options.undelivered?.(submit) ?? null), tlvs])),
+      );
     };
     const verdict = smsc.verdict(frame);
     if (verdict === 'hang-up') socket.destroy();
@@ -110,7 +118,7 @@ export async function startPlainSmsc(options: PlainSmscOptions = {}): Promise<Pl
       }
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve));
   const address = server.address();
   if (address === null || typeof address === 'string') throw new TypeError('the SMSC has no port');
 
@@ -243,9 +251,11 @@ function pdu(command: number, status: number, sequence: number, body: Buffer = B
   return Buffer.concat([header, body]);
 }
 
-/** The body of a deliver_sm that says DELIVRD in the words of SMPP 3.4 appendix B, with the first 20 octets of the text. */
-function receipt(id: string, submit: SubmitFields): Buffer {
-  const words = `id:${id} sub:001 dlvrd:001 submit date:2601010000 done date:2601010000 stat:DELIVRD err:000 text:`;
+/** The body of a deliver_sm that says how it ended in the words of SMPP 3.4 appendix B, with the first 20 octets of the text. */
+function receipt(id: string, submit: SubmitFields, error: string | null): Buffer {
+  const end = error === null ? 'dlvrd:001' : 'dlvrd:000';
+  const stat = error === null ? 'DELIVRD err:000' : `UNDELIV err:${error}`;
+  const words = `id:${id} sub:001 ${end} submit date:2601010000 done date:2601010000 stat:${stat} text:`;
   const text = Buffer.concat([Buffer.from(words, 'latin1'), submit.shortMessage.subarray(0, 20)]);
   return Buffer.concat([
     Buffer.from([0x00, 0x01, 0x01]),
