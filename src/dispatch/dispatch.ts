@@ -50,25 +50,28 @@ function namesOfBinds({ carriers, routing }: Policies, names: Names): Map<number
 /** The second routes of today: asked for each message, on the hot path. */
 class RoutesInForce {
   #routing: RoutingPolicy;
-  #leadingOn: ReadonlySet<string>;
+  #leadingOn: ReadonlySet<string> = new Set();
+  /** By number. A delivery may have one that policy no longer has, or that only another process knows. */
+  #nameOf: ReadonlyMap<number, string> = new Map();
   readonly #names: Names;
 
   constructor(routing: RoutingPolicy, names: Names) {
     this.#routing = routing;
-    this.#leadingOn = leadingOn(routing);
     this.#names = names;
+    this.use(routing);
   }
 
   use(routing: RoutingPolicy): void {
     this.#routing = routing;
     this.#leadingOn = leadingOn(routing);
+    this.#nameOf = new Map(routing.routes.map(({ name }) => [this.#names.routeId(name), name]));
   }
 
   secondRoute({ chunk, msisdn, sender, firstRoute }: Item): NoRoute | null {
     const { lane, route, possibleDuplicate } = chunk;
     if (!this.#leadingOn.has(route)) return null;
-    const tried = { msisdn, sender, lane, route, possibleDuplicate, firstRoute: this.#names.routeName(firstRoute) };
-    return secondRouteOf(this.#routing, tried);
+    const first = this.#nameOf.get(firstRoute) ?? null;
+    return secondRouteOf(this.#routing, { msisdn, sender, lane, route, possibleDuplicate, firstRoute: first });
   }
 }
 

@@ -16,8 +16,8 @@ export interface Tried {
   readonly lane: LaneName;
   /** The route of the chunk that it is in. */
   readonly route: string;
-  /** The one that it had when it was made. */
-  readonly firstRoute: string;
+  /** The one that it had when it was made; null when policy has it no longer. */
+  readonly firstRoute: string | null;
   /** It was sent before, and nobody knows how that ended. */
   readonly possibleDuplicate: boolean;
 }
@@ -29,7 +29,7 @@ export function secondRouteOf(routing: RoutingPolicy, tried: Tried): NoRoute | n
   if (route === undefined || route.noRoute === null) return null;
   if (tried.firstRoute === tried.route) return route.noRoute;
   // Its first route is gone: the one that it has instead is where it starts.
-  if (routing.routes.some(({ name }) => name === tried.firstRoute)) return null;
+  if (tried.firstRoute !== null) return null;
   return routeOf(routing, tried.msisdn, tried.lane, tried.sender) === route ? route.noRoute : null;
 }
 

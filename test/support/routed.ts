@@ -31,7 +31,6 @@ export interface Process {
 }
 
 const planters = new Set<Planter>();
-
 export async function smscOf(options: PlainSmscOptions = {}): Promise<PlainSmsc> {
   const smsc = await startPlainSmsc({ receipts: true, ...options });
   onTestFinished(() => smsc.close().catch(() => undefined));
@@ -39,11 +38,11 @@ export async function smscOf(options: PlainSmscOptions = {}): Promise<PlainSmsc>
 }
 
 /** @param routes routing.yaml */
-export function policiesOf(carriers: Readonly<Record<string, Carrier>>, routes: string): Policies {
+export function policiesOf(accounts: Readonly<Record<string, Carrier>>, routes: string): Policies {
   const folder = mkdtempSync(join(tmpdir(), 'tocsin-routed-'));
   try {
     writeFileSync(join(folder, 'lanes.yaml'), readFileSync('policies/lanes.yaml'));
-    const entries = Object.entries(carriers).map(([name, { smsc, tps = 1_000, lines = [] }]) =>
+    const entries = Object.entries(accounts).map(([name, { smsc, tps = 1_000, lines = [] }]) =>
       [
         `  ${name}: { host: 127.0.0.1, port: ${smsc.port}, systemId: ${name}, password: { env: PW }, window: 20, tps: ${tps},`,
         `    ${['responseTimeout: PT2S', 'reconnectFirst: PT0.1S', 'reconnectMax: PT0.2S', 'defaultSender: Tocsin', ...lines].join(', ')} }`,
@@ -80,10 +79,10 @@ export async function startProcess(
     warn: () => {},
     error: (details: object, message: string) => void errors.push({ details, message }),
   };
-  const carriers = Object.fromEntries(Object.entries(policies.carriers).filter(([name]) => owns.includes(name)));
+  const held = Object.fromEntries(Object.entries(policies.carriers).filter(([name]) => owns.includes(name)));
   const dispatch = await Dispatch.start({
     ...{ database: db.database, boss, clock, names, process, log },
-    policies: { ...policies, carriers },
+    policies: { ...policies, carriers: held },
     texts: { texts: (bodies) => textsOf(bodies) },
     connect: (name, handlers) =>
       connectCarrier(name, policies.carriers[name] as Policies['carriers'][string], handlers, log, Math.random),
