@@ -97,11 +97,11 @@ export function connectCarrier(
     get unanswered() {
       return tenures.unanswered;
     },
-    start: () => tenures.begin(),
+    start: () => tenures.dial(),
     freeFor: (emergency) => tenures.current?.freeFor(emergency) ?? 0,
     submit: (pdu, sent, emergency) => tenures.current?.submitEncoded(pdu, sent, { emergency }) ?? false,
     flush: () => tenures.current?.flush(),
-    close: () => tenures.end(),
+    close: () => tenures.hangUp(),
     stats: () => tenures.stats(),
   };
 }

@@ -35,15 +35,15 @@ export class Tenures {
   }
 
   /** Dials, when the sessions of the tenure before are gone: at once, or within a second. */
-  begin(): void {
+  dial(): void {
     if (this.#wanted) return;
     this.#wanted = true;
-    if (this.#leaving === null) this.#dial();
-    else void Promise.race([this.#left, sleep(LINGER_MS)]).then(() => this.#dial());
+    if (this.#leaving === null) this.#dialNow();
+    else void Promise.race([this.#left, sleep(LINGER_MS)]).then(() => this.#dialNow());
   }
 
   /** Unbinds what is up. Bounded by the time that an answer may take. */
-  end(): Promise<void> {
+  hangUp(): Promise<void> {
     this.#wanted = false;
     const bind = this.#current;
     if (bind === null) return this.#left;
@@ -79,7 +79,7 @@ export class Tenures {
     return bind;
   }
 
-  #dial(): void {
+  #dialNow(): void {
     if (!this.#wanted || this.#current !== null) return;
     // Its answers are overdue: they are in doubt, as after a crash.
     this.#leaving?.close();
