@@ -4,6 +4,7 @@
  * submit_sm is measured at the carrier.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { migrate } from '../db/migrate.ts';
 import type { ChildServer } from '../src/child-server.ts';
 import { databaseUrl } from '../src/platform/index.ts';
 import { FaultyLink } from './faulty-link.ts';
@@ -80,6 +81,7 @@ export class Cluster {
       servers: 0,
     });
     try {
+      await migrate(rig.target);
       const keys = { fast: await rig.key(['emergency', 'transaction', 'security']), bulk: await rig.key(['bulk']) };
       const cluster = new Cluster(rig, keys, random);
       for (let number = 0; number < servers; number++) {
