@@ -144,6 +144,7 @@ async function strike(cluster: Cluster, fault: Fault, fired: Record<Fault, numbe
       const file = join(rig.postgres.dataDirectory, 'postmaster.pid');
       const pid = Number((await readFile(file, 'utf8')).split('\n')[0]);
       // What holds the embedded server sees its end, and starts it again on the same socket.
+      const at = performance.timeOrigin + performance.now();
       process.kill(pid, 'SIGKILL');
       const answers = (): Promise<boolean> =>
         rig.database.pools.reader.query('SELECT 1').then(
@@ -152,6 +153,7 @@ async function strike(cluster: Cluster, fault: Fault, fired: Record<Fault, numbe
         );
       await sleep(100);
       while (!(await answers())) await sleep(50);
+      cluster.outages.push({ from: at, to: performance.timeOrigin + performance.now() });
       fired.killPostgres++;
       return;
     }

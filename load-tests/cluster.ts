@@ -50,6 +50,8 @@ export class Cluster {
   readonly units: Unit[] = [];
   readonly accepted: Accepted[] = [];
   readonly recoveries: Recovery[] = [];
+  /** When PostgreSQL was away, epoch ms. */
+  readonly outages: { from: number; to: number }[] = [];
   readonly #keys: { fast: string; bulk: string };
   readonly #random: Seeded;
   #posting: Promise<void>[] = [];

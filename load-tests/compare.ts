@@ -16,14 +16,18 @@ export interface Comparison {
   /** Deliveries in doubt that their lane holds, or that were in doubt twice. */
   unknown: number;
   expired: number;
-  /** From the making of an emergency delivery to its submit_sm at the carrier. */
+  /** From the making of an emergency delivery to its submit_sm at the carrier, less what PostgreSQL was away meanwhile. */
   emergencyMsMax: number;
+  /** The longest that PostgreSQL was away: from its kill to its first answer. */
+  databaseAwayMsMax: number;
   /** By fault and account: from the fault to the first submit_sm on a session that was not there before. */
   unsentOnWireMsMax: number;
   verified: boolean;
   faults: string[];
 }
 
+/** Slower ones are told one by one. */
+const EMERGENCY_SLOW_MS = 6_000;
 const FINAL_WITHIN_MS = 60_000;
 /** Clocks of the simulator and of PostgreSQL, both of this machine, differ by less. */
 const CLOCK_MS = 20;
@@ -112,6 +116,7 @@ export async function compare(cluster: Cluster): Promise<Comparison> {
   const shortLived = new Set(cluster.accepted.filter((one) => one.shortLived).map(({ id }) => id));
   const acceptedIds = new Set(cluster.accepted.map(({ id }) => id));
   let emergencyMsMax = 0;
+  const slow: string[] = [];
   const count = { unknown: 0, expired: 0 };
   for (const { id, alert, lane, state, created_at } of deliveries.values()) {
     const sent = firstAt.get(id);
@@ -121,7 +126,11 @@ export async function compare(cluster: Cluster): Promise<Comparison> {
       lost++;
       faults.push(`delivery ${id} of ${lane} ended in state ${state}, ${sent === undefined ? 'never sent' : 'sent'}`);
     }
-    if (lane === 'emergency' && sent !== undefined) emergencyMsMax = Math.max(emergencyMsMax, sent - created_at);
+    if (lane !== 'emergency' || sent === undefined) continue;
+    const tookMs = sent - created_at - awayMs(cluster, created_at, sent);
+    if (tookMs > EMERGENCY_SLOW_MS)
+      slow.push(`emergency ${id} took ${Math.round(tookMs)} ms, after ${lastFault(cluster, created_at, sent)}`);
+    emergencyMsMax = Math.max(emergencyMsMax, tookMs);
   }
   faults.push(...(await leftOpen(cluster)));
   let unsentOnWireMsMax = 0;
@@ -140,10 +149,26 @@ export async function compare(cluster: Cluster): Promise<Comparison> {
     expiredSubmitted,
     ...count,
     emergencyMsMax: Math.round(emergencyMsMax),
+    databaseAwayMsMax: Math.round(Math.max(0, ...cluster.outages.map(({ from, to }) => to - from))),
     unsentOnWireMsMax: Math.round(unsentOnWireMsMax),
     verified: await rig.verified(),
-    faults: faults.slice(-20),
+    faults: [...slow.slice(0, 5), ...faults.slice(-20)],
   };
+}
+
+function awayMs({ outages }: Cluster, from: number, to: number): number {
+  return outages.reduce((sum, away) => sum + Math.max(0, Math.min(to, away.to) - Math.max(from, away.from)), 0);
+}
+
+/** What struck between two instants, or shortly before. */
+function lastFault({ recoveries, outages }: Cluster, from: number, to: number): string {
+  const near = recoveries.filter(({ at }) => at > from - 10_000 && at < to);
+  const away = outages.filter((one) => one.to > from - 10_000 && one.from < to);
+  const names = [
+    ...near.map(({ fault, account, at }) => `${fault} of account ${account} at ${Math.round(at - from)} ms`),
+    ...away.map((one) => `PostgreSQL away from ${Math.round(one.from - from)} to ${Math.round(one.to - from)} ms`),
+  ];
+  return names.length === 0 ? 'nothing' : names.join(', ');
 }
 
 /** Chunks of deliveries that did not end: who holds them, and what became of their jobs. */

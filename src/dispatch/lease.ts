@@ -127,11 +127,11 @@ export class BindLease {
     this.#events.won(row.fence);
   }
 
-  /** Also when it has run out: as long as the fence is ours nobody else has had the bind since. */
+  /** Not when it has run out, though nobody else has had the bind since: claims were refused meanwhile, and their chunks forgotten. */
   async #renew(startedAt: number, fence: number): Promise<void> {
     const [row] = await this.#pool.query<{ fence: number }>(
       `UPDATE bind_lease SET until = clock_timestamp() + $3 * interval '1 millisecond'
-       WHERE bind = $1 AND fence = $2 RETURNING fence`,
+       WHERE bind = $1 AND fence = $2 AND until > clock_timestamp() RETURNING fence`,
       [this.#bind, fence, LEASE_TTL_MS],
     );
     if (row === undefined) this.#lose();
