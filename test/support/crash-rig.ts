@@ -31,8 +31,16 @@ const roundTimeoutMs = 30_000;
 const upkeepMs = 2_500;
 /** LEASE_TTL_MS and the longest that another process needs to notice. */
 const frozenMs = 5_500;
+/** What was written before a freeze has arrived by then. */
+const inSocketsMs = 200;
 /** The carrier's points are of whichever server holds the bind. */
 const HOLDER = -1;
+
+/** While the holder of the bind stood still, epoch ms. */
+interface Frozen {
+  from: number;
+  to: number;
+}
 
 interface Unit {
   served: Served | null;
@@ -48,6 +56,8 @@ export interface Round {
   recoveredMs: number | null;
   /** Deliveries of which the carrier got a second copy. */
   copies: number;
+  /** Socket writes with a submit_sm in them that a frozen holder of the bind did when it woke. */
+  lateWrites: number;
   /** deliver_sm that the carrier sent again. */
   redelivered: number;
   /** All that is not as it must be. */
@@ -120,15 +130,21 @@ export class CrashRig {
     const received = () => this.#simulator.stats().accounts[0]?.received ?? 0;
     let receivedBefore = Number.POSITIVE_INFINITY;
     let restartedAt = 0;
+    let frozen: Frozen | null = null;
     if (arm !== undefined) {
       this.points.arm(arm.point, (reached) => {
         fired = reached;
         struckAt = performance.now();
         const struck = this.#strike(arm.strike, reached);
         // What still lay in sockets when the server was killed is none of the next one's work.
-        restarted = struck.then(() => {
+        const settled = arm.strike === 'freeze' ? sleep(inSocketsMs) : struck;
+        restarted = settled.then(async () => {
           receivedBefore = received();
           restartedAt = performance.now();
+          await struck;
+          if (arm.strike === 'freeze' && [HOLDER, this.#holder].includes(reached.unit)) {
+            frozen = { from: performance.timeOrigin + struckAt, to: performance.timeOrigin + performance.now() };
+          }
         });
         if (arm.strike === 'answer') return 'cut';
         // What was written before the freeze is on its way, but a transaction stays open with its locks.
@@ -158,10 +174,10 @@ export class CrashRig {
     await restarted;
     if (open > 0) faults.push(`${open} deliveries are not final`);
     if (afterRestartMs > 10_000) faults.push(`on the wire again only ${afterRestartMs} ms after the restart`);
-    const copies = await this.#compare(alerts, faults);
+    const { copies, lateWrites } = await this.#compare(alerts, faults, frozen);
     const report = await verify(this.#database.database, FACT_TABLES);
     if (!report.verified) faults.push(`the chain does not verify: ${JSON.stringify(report.disagreements.slice(0, 3))}`);
-    return { fired, recoveredMs, copies, redelivered: redelivered() - redeliveredBefore, faults };
+    return { fired, recoveredMs, copies, lateWrites, redelivered: redelivered() - redeliveredBefore, faults };
   }
 
   /** Ends that backend, or all that the server has. */
@@ -334,8 +350,12 @@ export class CrashRig {
     return LISTED + 3 - (row?.n ?? 0);
   }
 
-  /** Compares what the carrier got in this round with the records. Returns the deliveries that it got twice. */
-  async #compare(alerts: readonly string[], faults: string[]): Promise<number> {
+  /** Compares what the carrier got in this round with the records. Returns how many deliveries it got twice. */
+  async #compare(
+    alerts: readonly string[],
+    faults: string[],
+    frozen: Frozen | null,
+  ): Promise<{ copies: number; lateWrites: number }> {
     const { reader } = this.#database.database.pools;
     const deliveries = await reader.query<{ id: number; state: number; lane: string; marked: boolean }>(
       `SELECT d.id, f.state, l.name AS lane,
@@ -346,7 +366,11 @@ export class CrashRig {
     );
     await this.#simulator.flush();
     const got = new Map<number, LoggedSubmit[]>();
+    const before = new Set<number>();
+    const late = new Set<number>();
     for await (const line of readSubmitLog(join(this.#folder, 'log.jsonl'))) {
+      if (frozen !== null && line.time < frozen.from) before.add(line.session);
+      else if (frozen !== null && line.time > frozen.to && before.has(line.session)) late.add(line.monotonic_us);
       const hex = line.tlvs.find(({ tag }) => tag === 0x1400)?.hex ?? '';
       const correlation = decodeCorrelation(Buffer.from(hex, 'hex'));
       if (correlation === null) faults.push('a submit_sm without its correlation');
@@ -370,7 +394,8 @@ export class CrashRig {
       if (parts.length === 0 && !held) faults.push(`delivery ${id} of ${lane} was never sent`);
     }
     if (copies > K) faults.push(`${copies} second copies, more than K = ${K}`);
+    if (late.size > 1) faults.push(`a frozen holder woke and wrote ${late.size} times`);
     for (const id of known) this.#past.add(id);
-    return copies;
+    return { copies, lateWrites: late.size };
   }
 }
