@@ -10,13 +10,13 @@ beforeAll(async () => {
   rig = await CrashRig.open(2);
   rig.points.passed.clear();
   expect((await rig.round()).faults).toEqual([]);
-}, 60_000);
+}, 120_000);
 afterAll(() => rig?.close());
 
 test.for([
   ['with a claim open, its rows locked', /^sql dispatch: commit after insert chain_entry .* — before$/],
   ['with facts of the journal open', /^sql journal: commit .* — before$/],
-] as const)('%s', { timeout: 60_000 }, async ([, name]) => {
+] as const)('%s', { timeout: 90_000 }, async ([, name]) => {
   const point = [...rig.points.passed.keys()].find((known) => name.test(known));
   expect(point, `a point like ${name}`).toBeDefined();
   const { fired, faults, copies, lateWrites, recoveredMs } = await rig.round({
