@@ -23,6 +23,7 @@ export const chunk = tocsin.table('chunk', {
   holderFence: bigint('holder_fence', { mode: 'number' }),
   settled: boolean().notNull().default(false),
   createdAt: bigint('created_at', { mode: 'number' }).notNull(),
+  returns: smallint(),
 });
 
 export const bindLease = tocsin.table('bind_lease', {
@@ -41,4 +42,11 @@ export const bindState = tocsin.table('bind_state', {
   tokens: integer().notNull(),
   since: bigint({ mode: 'number' }).notNull(),
   at: bigint({ mode: 'number' }).notNull(),
+});
+
+export const processBeat = tocsin.table('process_beat', {
+  process: bigint({ mode: 'number' }).primaryKey(),
+  node: text().notNull(),
+  binds: smallint().array().notNull(),
+  seenAt: timestamp('seen_at', { withTimezone: true, mode: 'string' }).notNull(),
 });

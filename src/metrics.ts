@@ -184,7 +184,9 @@ function bindMetrics(metrics: Metrics, { dispatch, policies, refusals }: Observe
   gauge('tocsin_bind_buffered_deliveries', 'Deliveries that a bind holds in memory and has not sent', () =>
     dispatch.binds.flatMap((bind) => LANES.map((lane): Sample => [{ bind: bind.name, lane }, bind.buffered(lane)])),
   );
-  gauge('tocsin_bind_up', '1 while a session with the carrier is bound', () => binds(({ up }) => Number(up)));
+  gauge('tocsin_bind_up', '1 while a session with the carrier is bound; left out where another process holds it', () =>
+    dispatch.binds.filter((bind) => !bind.elsewhere).map((bind): Sample => [{ bind: bind.name }, Number(bind.up)]),
+  );
   gauge('tocsin_bind_sessions', 'Sessions bound', () => binds(({ sessions }) => sessions));
   gauge('tocsin_bind_lease_held', '1 while this process is the one that sends on the bind', () =>
     binds(({ held }) => Number(held)),

@@ -164,6 +164,7 @@ async function open(
     policies,
     names,
     process: row.id,
+    node: config.node,
     texts: textSource(pools.dispatch, vault),
     connect: (name, handlers) => {
       const carrier = policies.carriers[name] as Policies['carriers'][string];

@@ -1,7 +1,10 @@
 /**
  * One bind: its lease, its sessions, its fetch loops, its sender and its receipts.
  *
- *   no lease ─won─► taking over ─► sending ─lost─► no lease
+ *   no lease ─won─► dialling, taking over ─► sending ─lost─► no lease
+ *                                            └─ handing over ─► no lease
+ *
+ * Sessions are the holder's alone: dialled when the lease is won, unbound when it is lost or given back.
  *
  * While the lease is held and a session is bound, each lane of each route fetches when it has room: woken by a NOTIFY in
  * the inserting transaction, by room that opened here, and by a poll (deferred and retried jobs send no NOTIFY).
@@ -23,6 +26,7 @@ import { BindHealth, type Reports, type Verdict } from './health.ts';
 import { type Holder, heldStill, hydrate, type Insist, type Taken, type TextSource, takeChunks } from './hold.ts';
 import { LANES_BY_URGENCY } from './lanes.ts';
 import { BindLease } from './lease.ts';
+import { LEASE_CHANNEL } from './ownership.ts';
 import { ReceiptDesk, type ReceiptDeskStats } from './receipt-desk.ts';
 import type { ReceiptIndex } from './receipts.ts';
 import { restMs } from './retry.ts';
@@ -32,6 +36,7 @@ import { returnJob, takeOver } from './takeover.ts';
 import type { Pull } from './tiers.ts';
 import type { DispatchExtra, HeldChunk, Item } from './types.ts';
 import { Unanswered } from './unanswered.ts';
+import { within } from './within.ts';
 
 /** What the bind's sessions call back. */
 export interface WireHandlers {
@@ -47,8 +52,9 @@ export interface CarrierWire extends Wire {
   readonly boundSessions: number;
   /** submit_sm on the wire without an answer. */
   readonly unanswered: number;
+  /** Begins to dial, unless it does already. */
   start(): void;
-  /** Unbinds gracefully, bounded in time. */
+  /** Unbinds gracefully, bounded in time. It may be started again. */
   close(): Promise<void>;
 }
 
@@ -82,6 +88,8 @@ export interface BindDispatcherOptions {
   laneName: (id: number) => LaneName;
   routeName: (id: number) => string;
   connect: (handlers: WireHandlers) => CarrierWire;
+  /** Whether another process has the lease, as far as is known here. */
+  elsewhere: () => boolean;
   log: DispatchLog;
   /** Whether this bind takes work of the route now: others may come first. */
   pull: (route: string) => Pull;
@@ -124,6 +132,10 @@ const UNANSWERED_MAX = 50_000;
 const REFUSALS_LOGGED_EVERY_MS = 60_000;
 /** What a sender gives back when it stops is in the database by then, unless that is in trouble. */
 const WRITTEN_WITHIN_MS = 1_000;
+/** A bind that is handed over lets out what is claimed for this long; then that goes back as well. */
+const HAND_OVER_MS = 5_000;
+/** Fetches under way, and receipts that wait for their commit, are over by then. */
+const LAST_WRITES_MS = 1_500;
 /** A bind that is down gives its chunks back at once where another of the route is able, else after this long. */
 const HAND_BACK_AFTER_MS = 30_000;
 /** An unhealthy bind takes a chunk this often, to learn whether it is well again; never of an emergency. */
@@ -179,6 +191,8 @@ export class BindDispatcher {
   readonly #refusals = new Map<number, { at: number; since: number }>();
   #stopping = false;
   #probedAt = Number.NEGATIVE_INFINITY;
+  /** The bind goes to another process. */
+  #leaving = false;
 
   constructor(options: BindDispatcherOptions) {
     this.#o = options;
@@ -219,11 +233,12 @@ export class BindDispatcher {
         sent.owner.answered(sent, answer);
       },
       onIncoming: (incoming) => this.#onIncoming(incoming),
-      onRoom: () => this.#sender?.kick(),
+      onRoom: () => (this.#sender ?? this.#aside)?.kick(),
       onUp: () => this.#onUp(),
       onDown: (reason) => this.#onDown(reason),
     });
-    this.#lease = new BindLease(options.pools.lease, options.clock, options.bind.id, options.process, {
+    const { pools, clock, bind, process } = options;
+    this.#lease = new BindLease(pools.lease, clock, bind.id, process, LEASE_CHANNEL, {
       won: (fence) => void this.#onWon(fence),
       lost: () => this.#onLost(),
       trouble: (error) => this.#trouble('lease', error),
@@ -239,9 +254,35 @@ export class BindDispatcher {
     this.wake(null);
   }
 
-  start(): void {
-    this.#wire.start();
-    this.#lease.start();
+  /** Another process has the lease, as far as is known here. */
+  get elsewhere(): boolean {
+    return this.#o.elsewhere();
+  }
+
+  get id(): number {
+    return this.#o.bind.id;
+  }
+
+  /** The lease is this process's: it sends, takes over, or hands over. */
+  get leased(): boolean {
+    return this.#lease.held || this.#leaving;
+  }
+
+  async tryWin(): Promise<void> {
+    if (!this.#stopping && !this.#leaving) await this.#lease.tryWin();
+  }
+
+  /** Gives the bind to whichever process takes it: what is claimed goes out, the rest goes back. Bounded in time. */
+  async handOver(): Promise<void> {
+    if (this.#leaving || this.#stopping) return;
+    this.#leaving = true;
+    try {
+      this.#o.log.info({ bind: this.name }, 'the bind goes to another process');
+      await this.#empty(HAND_OVER_MS);
+      await this.#letGo();
+    } finally {
+      this.#leaving = false;
+    }
   }
 
   /** The policy in force. */
@@ -338,7 +379,7 @@ export class BindDispatcher {
 
   /** Further alerts are among those that were cancelled. */
   cancel(): void {
-    this.#sender?.cancel();
+    (this.#sender ?? this.#aside)?.cancel();
   }
 
   /** The alerts, with their days, of which deliveries wait here. */
@@ -346,36 +387,64 @@ export class BindDispatcher {
     return this.#sender?.alerts() ?? new Map();
   }
 
-  /** Stops taking work, lets what is claimed go out, gives the rest back, unbinds. Bounded by `timeoutMs`. */
-  async drain(timeoutMs: number): Promise<void> {
+  /**
+   * Stops taking work, lets what is claimed go out, gives the rest back, unbinds. Bounded by `timeoutMs` and some seconds.
+   * @returns whether all that was sent is written down: then the lease may go at once.
+   */
+  async drain(timeoutMs: number): Promise<boolean> {
     this.#stopping = true;
     this.#o.onCondition();
     clearInterval(this.#poll);
-    const sender = this.#sender;
+    return await this.#empty(timeoutMs);
+  }
+
+  /** The end: the lease may go to another process. */
+  async release(): Promise<void> {
+    this.#desk.close();
+    await this.#letGo();
+    await this.#lease.close().catch((error: unknown) => this.#trouble('lease', error));
+  }
+
+  async #letGo(): Promise<void> {
+    this.#holder = null;
+    this.#aside = null;
+    this.#texts.clear();
+    await this.#lease.release().catch((error: unknown) => this.#trouble('lease', error));
+  }
+
+  async #empty(timeoutMs: number): Promise<boolean> {
+    const { clock } = this.#o;
     if (this.#settingAside !== null)
       await Promise.race([this.#settingAside, sleep(timeoutMs, undefined, { ref: false })]);
+    const sender = this.#sender;
+    const holder = this.#holder;
+    let written = sender === null && this.#aside === null;
     if (sender !== null) {
+      // What is fetched from here on goes back.
+      this.#sender = null;
+      this.#aside = sender;
       await sender.drain(timeoutMs);
       const chunks = sender.stop();
       // Else whoever takes the bind over finds them.
-      if (this.#holder !== null && (await sender.drain(WRITTEN_WITHIN_MS))) await this.#giveBack(chunks, this.#holder);
+      written = await sender.drain(WRITTEN_WITHIN_MS);
+      if (holder !== null && written) await this.#giveBack(chunks, holder);
+      await within(clock, LAST_WRITES_MS, () => !this.#feeds.some(({ fetching }) => fetching));
     }
     await this.#wire.close();
-  }
-
-  /** After the journal has drained: the lease may go to another process. */
-  async release(): Promise<void> {
-    this.#desk.close();
-    await this.#lease.release().catch((error: unknown) => this.#trouble('lease', error));
+    await within(clock, LAST_WRITES_MS, () => this.#desk.open === 0);
+    return written;
   }
 
   async #onWon(fence: number): Promise<void> {
     const holder = { process: this.#o.process, bind: this.#o.bind.id, fence };
+    if (this.#stopping || this.#leaving) return;
+    this.#downSince = this.up ? null : this.#o.clock.monotonic();
+    this.#wire.start();
     if (!(await this.#takeOver(holder))) {
       if (!this.#stopping && this.#lease.holds(fence)) setTimeout(() => void this.#onWon(fence), 250);
       return;
     }
-    if (this.#stopping || !this.#lease.holds(fence)) return;
+    if (this.#stopping || this.#leaving || !this.#lease.holds(fence)) return;
     this.#holder = holder;
     this.#desk.recover();
     this.#sender = new Sender({
@@ -442,6 +511,8 @@ export class BindDispatcher {
     this.#holder = null;
     this.#texts.clear();
     this.#o.onCondition();
+    // Answers that still come are written down, because they are true.
+    void this.#wire.close();
   }
 
   #onUp(): void {
@@ -466,7 +537,7 @@ export class BindDispatcher {
     const downMs = this.#downSince === null ? 0 : this.#o.clock.monotonic() - this.#downSince;
     if (downMs > HAND_BACK_AFTER_MS || (downMs > 0 && this.#othersAble())) this.#handBackIdle();
     const due = this.#o.clock.monotonic() - this.#lastTakeOver > TAKE_OVER_EACH_MS;
-    if (due && !this.#takingOver && this.#holder !== null) void this.#takeOver(this.#holder);
+    if (due && !this.#takingOver && !this.#leaving && this.#holder !== null) void this.#takeOver(this.#holder);
     this.wake(null);
   }
 

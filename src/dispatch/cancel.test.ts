@@ -59,6 +59,7 @@ async function rig(name: string, tps: number, textsOf = (source: TextSource): Te
   const log = { info: () => {}, warn: () => {}, error: () => {} };
   const dispatch = await Dispatch.start({
     ...{ database: db.database, boss, clock, policies, names, process, log },
+    node: 'test',
     texts: textsOf(planter.source),
     connect: (bind, handlers) =>
       connectCarrier(bind, policies.carriers[bind] as Policies['carriers'][string], handlers, log, Math.random),

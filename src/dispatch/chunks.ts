@@ -34,6 +34,8 @@ export interface NewChunk {
   /** 1 for the first try. */
   attempt?: number;
   possibleDuplicate?: boolean;
+  /** How often its deliveries have been given back in this attempt. Default 0. */
+  returns?: number;
   /** Higher goes first inside the lane: 0–1,000. */
   rank?: number;
   /** Order inside the alert, from 0. */
@@ -94,6 +96,7 @@ export async function insertChunks(tx: Tx, boss: PgBoss, chunks: readonly NewChu
     delivery_ids: chunk.deliveryIds ?? null,
     attempt: chunk.attempt ?? 1,
     possible_duplicate: chunk.possibleDuplicate ?? false,
+    returns: chunk.returns ?? 0,
     priority: chunkPriority(chunk.rank ?? 0, chunk.number),
     not_before: chunk.notBefore,
     expires_min: chunk.expiresMin,
@@ -103,12 +106,12 @@ export async function insertChunks(tx: Tx, boss: PgBoss, chunks: readonly NewChu
   }));
   const inserted = await tx.query<{ id: number }>(
     `INSERT INTO chunk (id, day, alert, lane, route, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate,
-                        priority, not_before, expires_min, expires_max, job, created_at)
+                        returns, priority, not_before, expires_min, expires_max, job, created_at)
      SELECT id, day, alert, lane, route, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate,
-            priority, not_before, expires_min, expires_max, job, created_at
+            returns, priority, not_before, expires_min, expires_max, job, created_at
      FROM jsonb_to_recordset($1::text::jsonb) AS c(id bigint, day date, alert uuid, lane smallint, route smallint,
             first_delivery bigint, deliveries integer, delivery_ids bigint[], attempt smallint, possible_duplicate boolean,
-            priority integer, not_before bigint, expires_min bigint, expires_max bigint, job uuid, created_at bigint)
+            returns smallint, priority integer, not_before bigint, expires_min bigint, expires_max bigint, job uuid, created_at bigint)
      ON CONFLICT (id) DO NOTHING RETURNING id`,
     [JSON.stringify(rows)],
   );

@@ -2,7 +2,7 @@
 import type { PgBoss } from 'pg-boss';
 import { ChainWriter } from '../audit/index.ts';
 import { type Clock, type Database, IdAllocator } from '../platform/index.ts';
-import { LANES, type LaneName, type Names, type NoRoute, type Policies, type RoutingPolicy } from '../policy/index.ts';
+import { LANES, type LaneName, mayHold, type Names, type NoRoute, type Policies, type RoutingPolicy } from '../policy/index.ts';
 import { Journal } from '../records/index.ts';
 import { BindDispatcher, type CarrierWire, type DispatchLog, type WireHandlers } from './bind-dispatcher.ts';
 import { BIND_STATE_CHANNEL, BindStates } from './bind-state.ts';
@@ -10,6 +10,7 @@ import { createDispatchQueues, DISPATCH_CHANNEL } from './chunks.ts';
 import { applyExtras, IdStock } from './extras.ts';
 import type { TextSource } from './hold.ts';
 import { takeOverOrphans } from './orphans.ts';
+import { LEASE_CHANNEL, Ownership } from './ownership.ts';
 import { ReceiptIndex } from './receipts.ts';
 import { RouteWatch, type Unread } from './route-watch.ts';
 import { leadingOn, secondRouteOf } from './second-route.ts';
@@ -27,6 +28,8 @@ export interface DispatchOptions {
   policies: Policies;
   names: Names;
   process: number;
+  /** The name of this node: carriers may say which nodes may hold them. */
+  node: string;
   texts: TextSource;
   connect: (carrier: string, handlers: WireHandlers) => CarrierWire;
   log: DispatchLog;
@@ -88,6 +91,7 @@ export class Dispatch {
   readonly #sweeper: Sweeper;
   readonly #watch: RouteWatch;
   readonly #inForce: RoutesInForce;
+  readonly #ownership: Ownership;
   readonly #options: DispatchOptions;
   readonly #cancelled: Set<string>;
   readonly #listeners: { close(): Promise<void> }[] = [];
@@ -97,6 +101,7 @@ export class Dispatch {
     binds: BindDispatcher[],
     journal: Journal<DispatchExtra>,
     sweeper: Sweeper,
+    ownership: Ownership,
     { states, watch, inForce }: { states: BindStates; watch: RouteWatch; inForce: RoutesInForce },
     cancelled: Set<string>,
   ) {
@@ -108,6 +113,7 @@ export class Dispatch {
     this.states = states;
     this.#watch = watch;
     this.#inForce = inForce;
+    this.#ownership = ownership;
   }
 
   static async start(options: DispatchOptions): Promise<Dispatch> {
@@ -182,6 +188,7 @@ export class Dispatch {
           secondRoute: (item) => inForce.secondRoute(item),
           onCondition: () => states.changed(),
           connect: (handlers) => options.connect(name, handlers),
+          elsewhere: () => ownership.elsewhere(names.bindId(name)),
           log,
           onRefused: (kind, status) => options.onRefused?.(name, kind, status),
           ...(options.onSent === undefined
@@ -198,10 +205,17 @@ export class Dispatch {
       ...lookups,
       lanes: policies.lanes,
     };
-    const bindIds = Object.keys(policies.carriers).map((name) => names.bindId(name));
+    const ownership = new Ownership({
+      pool: pools.lease,
+      clock,
+      process: options.process,
+      node: options.node,
+      binds: binds.filter(({ name }) => mayHold(policies.carriers[name], options.node)),
+      onTrouble: trouble('ownership'),
+    });
     const sweeper = new Sweeper({
       ...chores,
-      orphans: () => takeOverOrphans({ ...chores, ids }, options.process, bindIds),
+      orphans: () => takeOverOrphans({ ...chores, ids }, options.process, ownership.wanted),
       quietBinds: Object.entries(policies.carriers)
         .filter(([, carrier]) => carrier.receiptsOn === 'failure')
         .map(([name]) => names.bindId(name)),
@@ -211,7 +225,7 @@ export class Dispatch {
       { ...{ pool: pools.control, boss, ids, clock, names, states, log }, onTrouble: trouble('routes') },
       policies,
     );
-    const dispatch = new Dispatch(options, binds, journal, sweeper, { states, watch, inForce }, cancelled);
+    const dispatch = new Dispatch(options, binds, journal, sweeper, ownership, { states, watch, inForce }, cancelled);
     dispatch.#listeners.push(
       await database.listen(DISPATCH_CHANNEL, (payload) => {
         const queues = payload === '' ? null : new Set(payload.split(','));
@@ -221,9 +235,10 @@ export class Dispatch {
       await database.listen(BIND_STATE_CHANNEL, (payload) => {
         if (payload !== String(options.process)) void states.refresh();
       }),
+      await database.listen(LEASE_CHANNEL, () => ownership.look()),
     );
     await states.start();
-    for (const bind of binds) bind.start();
+    ownership.start();
     sweeper.start();
     watch.start();
     return dispatch;
@@ -249,9 +264,9 @@ export class Dispatch {
     this.#watch.use(policies);
   }
 
-  /** Names of binds without a session. */
+  /** Names of binds without a session, those left out that another process holds: that one looks after them. */
   get bindsDown(): string[] {
-    return this.binds.filter((bind) => !bind.up).map((bind) => bind.name);
+    return this.binds.filter((bind) => !bind.up && !bind.elsewhere).map((bind) => bind.name);
   }
 
   /** Queues in which work waits that no bind could take, for longer than a reconnect takes. */
@@ -264,8 +279,14 @@ export class Dispatch {
     for (const listener of this.#listeners) await listener.close();
     await this.#sweeper.stop();
     await this.#watch.stop();
+    await this.#ownership.stop();
     const share = timeoutMs / 3;
-    await Promise.all(this.binds.map((bind) => bind.drain(share)));
+    await Promise.all(
+      this.binds.map(async (bind) => {
+        // Another process takes it at once; it need not wait for the binds that take longer.
+        if (await bind.drain(share)) await bind.release();
+      }),
+    );
     await this.states.close();
     if (!(await this.journal.drain(share))) {
       this.#options.log.error(

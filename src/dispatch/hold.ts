@@ -10,6 +10,9 @@ import { readDeliveries } from './read-deliveries.ts';
 import { MOVED } from './receipt-lookups.ts';
 import type { HeldChunk, Item } from './types.ts';
 
+/** Of a chunk that an earlier version made: none of its releases counts, so that what is claimed of it is in doubt. */
+export const RETURNS_UNKNOWN = 32_000;
+
 export interface Holder {
   process: number;
   bind: number;
@@ -24,6 +27,7 @@ interface ChunkRow {
   delivery_ids: number[] | null;
   attempt: number;
   possible_duplicate: boolean;
+  returns: number | null;
   claimed_to: number;
   settled: boolean;
   priority: number;
@@ -113,7 +117,7 @@ async function takeInside(
     `UPDATE chunk SET holder_process = $2, holder_bind = $3, holder_fence = $4, job = j.job
      FROM unnest($1::bigint[], $5::uuid[]) AS j(id, job)
      WHERE chunk.id = j.id AND NOT chunk.settled
-     RETURNING chunk.id, day, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, claimed_to, settled, chunk.priority, chunk.job`,
+     RETURNING chunk.id, day, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, returns, claimed_to, settled, chunk.priority, chunk.job`,
     [[...byChunk.keys()], holder.process, holder.bind, holder.fence, [...byChunk.values()].map((job) => job.id)],
   );
   const rowOf = new Map(rows.map((row) => [row.id, row]));
@@ -149,6 +153,7 @@ async function takeInside(
         job: { id: job.id, retryCount: job.retryCount },
         attempt: row.attempt,
         possibleDuplicate: row.possible_duplicate,
+        returns: row.returns ?? RETURNS_UNKNOWN,
         size: row.deliveries,
         claimedTo: row.claimed_to,
         waiting: [],

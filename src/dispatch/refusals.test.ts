@@ -83,6 +83,7 @@ async function rig(
   };
   const dispatch = await Dispatch.start({
     ...{ database: db.database, boss, clock, policies, names, process, log },
+    node: 'test',
     texts: {
       texts: async (bodies) => {
         if (readMs > 0) await sleep(readMs);

@@ -589,6 +589,7 @@ export class Sender {
         delivery: item.id,
         alert: item.alert,
         attempt,
+        returns: attempt === chunk.attempt ? chunk.returns + 1 : 0,
         possibleDuplicate,
         due,
         expiresAt: item.expiresAt,

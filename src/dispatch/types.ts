@@ -13,6 +13,8 @@ export interface HeldChunk {
   job: { id: string; retryCount: number };
   attempt: number;
   possibleDuplicate: boolean;
+  /** How often its deliveries had been given back in this attempt before it was made. */
+  returns: number;
   /** Number of positions. */
   size: number;
   /** Positions below this are claimed. */
@@ -79,6 +81,8 @@ export type DispatchExtra =
       delivery: number;
       alert: string;
       attempt: number;
+      /** How often it has been given back in this attempt. */
+      returns: number;
       possibleDuplicate: boolean;
       due: EpochMs;
       expiresAt: EpochMs;

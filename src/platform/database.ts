@@ -23,6 +23,17 @@ export const statementTimeoutsMs: Record<PoolName, number> = {
   lease: 3_000,
 };
 
+/**
+ * Longest wait for a lock, of the pools that work on rows which processes take from one another: a process that freezes
+ * while it waits must not get the lock long after.
+ */
+const lockTimeoutsMs: Partial<Record<PoolName, number>> = {
+  dispatch: 1_500,
+  journal: 1_500,
+  control: 1_500,
+  lease: 1_500,
+};
+
 export type PoolName = keyof typeof poolSizes;
 
 export interface Database {
@@ -55,7 +66,14 @@ export async function openDatabase(options: DatabaseOptions, log?: DatabaseLog):
   const { target } = options;
   const applicationName = options.applicationName ?? 'tocsin';
   const open = (name: PoolName): Pool =>
-    new Pool({ name, size: poolSizes[name], target, applicationName, statementTimeoutMs: statementTimeoutsMs[name] });
+    new Pool({
+      name,
+      size: poolSizes[name],
+      target,
+      applicationName,
+      statementTimeoutMs: statementTimeoutsMs[name],
+      lockTimeoutMs: lockTimeoutsMs[name],
+    });
   const pools = {
     intake: open('intake'),
     dispatch: open('dispatch'),

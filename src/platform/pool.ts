@@ -23,6 +23,8 @@ export interface PoolOptions {
   target: ConnectionTarget;
   /** Longest time for one statement, COMMIT apart. */
   statementTimeoutMs: number;
+  /** Longest wait for a lock; a statement that waits longer fails with 55P03. None unless told otherwise. */
+  lockTimeoutMs?: number | undefined;
   applicationName: string;
   /** Longest wait for a free session before a transaction fails with 53300. Default 10 s. */
   acquireTimeoutMs?: number;
@@ -224,7 +226,7 @@ export class Pool {
   }
 
   async #open(): Promise<void> {
-    const { target, applicationName, statementTimeoutMs, name } = this.#options;
+    const { target, applicationName, statementTimeoutMs, lockTimeoutMs, name } = this.#options;
     for (;;) {
       if (this.#failures > 0) {
         const wait = Math.min(reconnectMs.first * 2 ** (this.#failures - 1), reconnectMs.most);
@@ -240,6 +242,7 @@ export class Pool {
         const session = await Session.open(target, {
           applicationName: `${applicationName} ${name}`,
           statementTimeoutMs,
+          lockTimeoutMs,
         });
         this.#failures = 0;
         this.#opening--;
