@@ -103,6 +103,8 @@ interface Feed {
   /** The queue had nothing: look again when woken or at the next poll. */
   dry: boolean;
   fetching: boolean;
+  /** Something came that may go before all that is in memory. */
+  urgent: boolean;
   /** Deliveries of a job, the largest seen lately: guesses how many jobs fill the room. */
   jobSize: number;
 }
@@ -332,6 +334,7 @@ export class BindDispatcher {
   wake(queues: ReadonlySet<string> | null): void {
     for (const feed of this.#feeds) {
       if (queues === null || queues.has(`${feed.route}.${feed.lane}`)) feed.dry = false;
+      if (queues !== null && !feed.dry) feed.urgent = feed.lane === 'emergency';
     }
     this.#fetchAll();
   }
@@ -608,8 +611,11 @@ export class BindDispatcher {
     for (const feed of this.#feeds) {
       if (feed.lane !== lane || feed.dry || feed.fetching) continue;
       const free = this.#prefetch - this.#sender.buffered(lane);
-      if (free < Math.max(1, this.#prefetch / 2)) continue;
-      const room = Math.min(free, this.#mayTake(feed));
+      // A new alert is not left outside while another fills the memory: the first chunk in line is taken all the same.
+      const urgent = feed.urgent && free > -this.#prefetch;
+      feed.urgent = false;
+      if (free < Math.max(1, this.#prefetch / 2) && !urgent) continue;
+      const room = Math.min(Math.max(1, free), this.#mayTake(feed));
       if (room === 0) continue;
       feed.fetching = true;
       void this.#fetch(feed, room, this.#sender, this.#holder)
@@ -641,6 +647,7 @@ export class BindDispatcher {
           lane,
           queue: queueName(route.name, lane),
           dry: false,
+          urgent: false,
           fetching: false,
           jobSize: Math.max(1, this.#o.carrier.tps / 4),
         })),

@@ -23,7 +23,7 @@ export interface ExtrasOptions {
 export function retryChunks(retries: readonly Retry[], options: Pick<ExtrasOptions, 'laneId' | 'routeId'>): NewChunk[] {
   const groups = Map.groupBy(retries, (retry) => {
     const due = Math.ceil(retry.due / DUE_STEP_MS) * DUE_STEP_MS;
-    return [retry.route, retry.lane, retry.day, retry.attempt, retry.possibleDuplicate, due].join('/');
+    return [retry.route, retry.lane, retry.rank, retry.day, retry.attempt, retry.possibleDuplicate, due].join('/');
   });
   const chunks: NewChunk[] = [];
   for (const group of groups.values()) {
@@ -44,7 +44,7 @@ export function retryChunks(retries: readonly Retry[], options: Pick<ExtrasOptio
         deliveryIds: members.map((member) => member.delivery),
         attempt: first.attempt,
         possibleDuplicate: first.possibleDuplicate,
-        rank: 1_000,
+        rank: first.rank,
         number: 0,
         notBefore: Math.max(...members.map((member) => member.due)),
         expiresMin: Math.min(...members.map((member) => member.expiresAt)),

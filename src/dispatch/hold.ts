@@ -149,6 +149,7 @@ async function takeInside(
         job: { id: job.id, retryCount: job.retryCount },
         attempt: row.attempt,
         possibleDuplicate: row.possible_duplicate,
+        priority: job.priority,
         size: row.deliveries,
         claimedTo: row.claimed_to,
         waiting: [],

@@ -4,7 +4,7 @@ import { type TestDatabase, testDatabase } from '../../test/support/database.ts'
 import { type PlainSmsc, readSubmitSm } from '../../test/support/plain-smsc.ts';
 import { policiesOf, smscOf, startProcess } from '../../test/support/routed.ts';
 import { IdAllocator, openBoss } from '../platform/index.ts';
-import { chunkPriority, placeOf } from './chunks.ts';
+import { chunkPriority, placeOf } from './place.ts';
 import { RouteWatch } from './route-watch.ts';
 import type { Boss, Planted } from './testing.ts';
 

@@ -19,8 +19,9 @@ import {
   type SubmissionRow,
   submission,
 } from '../records/index.ts';
-import { chunkPriority, insertChunks, notifyDispatch, queueName } from './chunks.ts';
+import { insertChunks, notifyDispatch, queueName } from './chunks.ts';
 import type { Holder } from './hold.ts';
+import { rankOf, returnedPriority } from './place.ts';
 import { MOVED } from './receipt-lookups.ts';
 
 export interface TakeoverOptions {
@@ -188,7 +189,7 @@ async function settleChunk(options: TakeoverOptions, chunk: LeftChunk): Promise<
             deliveryIds: doubts.map((doubt) => doubt.delivery),
             attempt: chunk.attempt + 1,
             possibleDuplicate: true,
-            rank: 1_000,
+            rank: rankOf(chunk.priority),
             number: 0,
             notBefore: null,
             expiresMin: Math.min(...doubts.map((doubt) => doubt.expires_at)),
@@ -246,7 +247,7 @@ export async function returnJob(
     return;
   }
   const job = crypto.randomUUID();
-  const priority = Math.max(chunk.priority, chunkPriority(Math.ceil(Math.max(0, chunk.priority) / 1_000_000), 0));
+  const priority = returnedPriority(lane, chunk.priority);
   await boss.insert(queue, [{ id: job, data: { chunk: chunk.id }, priority }], { db });
   await tx.query(
     'UPDATE chunk SET job = $2, holder_process = NULL, holder_bind = NULL, holder_fence = NULL WHERE id = $1',

@@ -13,6 +13,8 @@ export interface HeldChunk {
   job: { id: string; retryCount: number };
   attempt: number;
   possibleDuplicate: boolean;
+  /** Of its job: place.ts. */
+  priority: number;
   /** Number of positions. */
   size: number;
   /** Positions below this are claimed. */
@@ -76,6 +78,8 @@ export type DispatchExtra =
       day: string;
       lane: LaneName;
       route: string;
+      /** Of emergency. */
+      rank: number;
       delivery: number;
       alert: string;
       attempt: number;
