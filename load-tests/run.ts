@@ -37,6 +37,7 @@ type Scenario = (options: Record<string, string>) => Promise<ScenarioFigures | S
 /** Loaded when chosen: the memory that a scenario reports is its own. */
 const scenarios: Record<string, () => Promise<Scenario>> = {
   kannel: async () => (await import('./kannel/kannel.ts')).kannel,
+  tps: async () => (await import('./tps.ts')).tps,
   throughput: async () => (await import('./throughput.ts')).throughput,
   window: async () => (await import('./window.ts')).windowUse,
   wire: async () => (await import('./wire.ts')).wire,

@@ -6,7 +6,7 @@ import { LANES_BY_URGENCY, perLane } from './lanes.ts';
 
 const WEIGHTS = { emergency: 0, security: 6, transaction: 3, bulk: 1 };
 const state = (lanes: Partial<Record<LaneName, Partial<ClaimState>>>): Record<LaneName, ClaimState> =>
-  perLane((lane) => ({ weight: WEIGHTS[lane], ready: 0, ahead: 0, waiting: 0, ...lanes[lane] }));
+  perLane((lane) => ({ weight: WEIGHTS[lane], pass: 0, ready: 0, ahead: 0, waiting: 0, ...lanes[lane] }));
 const sum = (plan: Record<LaneName, number>) => LANES_BY_URGENCY.reduce((all, lane) => all + plan[lane], 0);
 
 const lane = fc.record({
@@ -22,7 +22,7 @@ describe('what is claimed', () => {
       fc.property(fc.integer({ min: 1, max: 4_000 }), fc.nat(5_000), lanes, (limit, undecided, drawn) => {
         const states = perLane((name) => {
           const { ready, share, waiting } = drawn[name];
-          return { weight: WEIGHTS[name], ready, ahead: Math.floor(ready * share), waiting };
+          return { weight: WEIGHTS[name], pass: 0, ready, ahead: Math.floor(ready * share), waiting };
         });
         const plan = planClaims(limit, undecided, states);
         expect(sum(plan)).toBeLessThanOrEqual(Math.max(0, limit - undecided));
@@ -57,6 +57,20 @@ describe('what is claimed', () => {
       state({ security: { waiting: 999 }, transaction: { waiting: 999 }, bulk: { waiting: 999 } }),
     );
     expect(plan).toEqual({ emergency: 0, security: 250, transaction: 135, bulk: 45 });
+  });
+
+  test('is shared by the lanes in proportion when K leaves too little, and the last one goes to whose turn it is', () => {
+    const waiting = (passes: [number, number, number]) =>
+      state({
+        security: { waiting: 999, pass: passes[0] },
+        transaction: { waiting: 999, pass: passes[1] },
+        bulk: { waiting: 999, pass: passes[2] },
+      });
+    const plan = planClaims(500, 407, waiting([0, 0, 0]));
+    expect(plan).toEqual({ emergency: 0, security: 26, transaction: 13, bulk: 4 });
+    // K of a bind at one a second: no lane starves.
+    expect(planClaims(1, 0, waiting([5, 3, 4]))).toEqual({ emergency: 0, security: 0, transaction: 1, bulk: 0 });
+    expect(planClaims(1, 0, waiting([5, 6, 4]))).toEqual({ emergency: 0, security: 0, transaction: 0, bulk: 1 });
   });
 
   test('waits until half of the part is used, but not for what goes before all that is claimed', () => {

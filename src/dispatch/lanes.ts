@@ -4,8 +4,8 @@
  * `emergency` first, always, up to its ceiling, and but for what `floor` keeps for `security`; the other lanes share what
  * is left by weight (stride scheduling: each PDU moves its lane's pass on by 1 ÷ weight, the lane with the lowest pass goes
  * next). A lane that had nothing to send comes back at the pass of the busy ones: it gets its share from now on, not
- * arrears. One that has work which is only not ready, because its claim is being written, keeps up to `LAPSE_PDUS` of its
- * place: else each lapse would cost it some of its share.
+ * arrears. One that has work which is only not ready, because its claim is being written, keeps its place
+ * for a while: else each lapse would cost it some of its share.
  *
  * Plain values only: no clock, no queue, no socket. The unit is the PDU, so an emergency PDU may go between two
  * segments of a bulk text.
@@ -24,6 +24,8 @@ export type Shares = Readonly<Record<LaneName, Readonly<LaneShare>>>;
 
 export interface LaneSchedule {
   shares: Shares;
+  /** PDUs that a lapse may cost without costing the lane's share. */
+  lapse: number;
   pass: Record<LaneName, number>;
   /** Lanes that had no work when a PDU left, and have sent none since. */
   idle: Record<LaneName, boolean>;
@@ -37,8 +39,10 @@ export interface LaneSchedule {
 
 export const LANES_BY_URGENCY: readonly LaneName[] = ['emergency', 'security', 'transaction', 'bulk'];
 
-/** So many PDUs of the bind may go by while a lane with work has none ready, before that costs it its share. */
+/** So many PDUs of the bind may at least go by while a lane with work has none ready, before that costs it its share. */
 export const LAPSE_PDUS = 64;
+/** On a fast bind, as many as it sends in this time. */
+const LAPSE_SECONDS = 0.5;
 
 /** What emergency had less than its ceiling is made up for so many PDUs at most. */
 const DEBT_MIN = -8;
@@ -50,8 +54,26 @@ export const perLane = <T>(make: (lane: LaneName) => T): Record<LaneName, T> => 
   bulk: make('bulk'),
 });
 
-export function newSchedule(shares: Shares): LaneSchedule {
-  return { shares, pass: perLane(() => 0), idle: perLane(() => true), now: 0, emergencyDebt: 0, securityCredit: 0 };
+/** @param tps of the bind */
+export function newSchedule(shares: Shares, tps = 0): LaneSchedule {
+  return {
+    shares,
+    lapse: lapseOf(tps),
+    pass: perLane(() => 0),
+    idle: perLane(() => true),
+    now: 0,
+    emergencyDebt: 0,
+    securityCredit: 0,
+  };
+}
+
+/** Other shares, or another TPS, from now on. */
+export function changed(schedule: LaneSchedule, shares: Shares, tps: number): LaneSchedule {
+  return { ...schedule, shares, lapse: lapseOf(tps) };
+}
+
+function lapseOf(tps: number): number {
+  return Math.max(LAPSE_PDUS, LAPSE_SECONDS * tps);
 }
 
 type Lanes = Readonly<Record<LaneName, boolean>>;
@@ -108,8 +130,9 @@ function nextShared(schedule: LaneSchedule, ready: Lanes): LaneName | null {
   return best;
 }
 
-function passOf({ shares, pass, idle, now }: LaneSchedule, lane: LaneName): number {
+/** Of the lanes that share, the one with the lowest goes next. */
+export function passOf({ shares, lapse, pass, idle, now }: LaneSchedule, lane: LaneName): number {
   const { security, transaction, bulk } = shares;
-  const lapse = idle[lane] ? 0 : LAPSE_PDUS / (security.weight + transaction.weight + bulk.weight);
-  return Math.max(pass[lane], now - lapse);
+  const kept = idle[lane] ? 0 : lapse / (security.weight + transaction.weight + bulk.weight);
+  return Math.max(pass[lane], now - kept);
 }

@@ -26,7 +26,16 @@ import { type ClaimWish, writeClaims } from './claims.ts';
 import type { BindCounts } from './counts.ts';
 import type { Encoder } from './encoder.ts';
 import type { Holder } from './hold.ts';
-import { charge, LANES_BY_URGENCY, type LaneSchedule, newSchedule, nextLane, perLane } from './lanes.ts';
+import {
+  changed,
+  charge,
+  LANES_BY_URGENCY,
+  type LaneSchedule,
+  newSchedule,
+  nextLane,
+  passOf,
+  perLane,
+} from './lanes.ts';
 import { afterCongestion, FULL_PACE, type Pace, shareAt } from './pace.ts';
 import { insertInOrder, rankOf } from './place.ts';
 import { ReadyQueue } from './ready-queue.ts';
@@ -136,7 +145,7 @@ export class Sender {
     const { carrier, clock } = options;
     const [contract, now] = [contractOf(carrier, clock), clock.monotonic()];
     this.#throttle = new Throttle(contract, now);
-    this.#schedule = newSchedule(options.lanes);
+    this.#schedule = newSchedule(options.lanes, carrier.tps);
     this.claimLimit = claimLimitOf(carrier);
     this.#limits = new SideLimits(carrier, contract, this.claimLimit, now);
     this.#tick = setInterval(() => this.#onTick(), TICK_MS);
@@ -152,7 +161,7 @@ export class Sender {
     if (carrier.tps !== this.#throttle.tps) this.#allowance = FULL_ALLOWANCE;
     this.#throttle.change(contract, now);
     this.#useShare(now);
-    this.#schedule = { ...this.#schedule, shares: lanes };
+    this.#schedule = changed(this.#schedule, lanes, carrier.tps);
     this.claimLimit = claimLimitOf(carrier);
     this.#limits.apply(carrier, contract, this.claimLimit, now);
     this.kick();
@@ -495,6 +504,7 @@ export class Sender {
         const ready = this.#ready[lane];
         return {
           weight: this.#o.lanes[lane].weight,
+          pass: passOf(this.#schedule, lane),
           ready: ready.length,
           ahead: first === undefined ? ready.length : ready.ahead(first),
           waiting: this.#waiting[lane],
