@@ -537,7 +537,12 @@ export class BindDispatcher {
     return false;
   }
 
-  async #giveBack(chunks: readonly HeldChunk[], holder: Holder): Promise<void> {
+  /** @param due when a chunk may be taken again; by default at once. */
+  async #giveBack(
+    chunks: readonly HeldChunk[],
+    holder: Holder,
+    due: ReadonlyMap<HeldChunk, EpochMs> = new Map(),
+  ): Promise<void> {
     if (chunks.length === 0) return;
     await this.#insist(
       'hand back',
@@ -558,7 +563,7 @@ export class BindDispatcher {
           );
           // Claimed deliveries of it are still on their way to the journal: only a chunk without any goes back here.
           if (row !== undefined && chunk.open === 0) {
-            await returnJob(tx, this.#o.boss, row, row.claimed_to, chunk.lane, chunk.route);
+            await returnJob(tx, this.#o.boss, row, row.claimed_to, chunk.lane, chunk.route, due.get(chunk) ?? null);
           }
         }
         await notifyDispatch(tx, chunks);
@@ -689,11 +694,15 @@ export class BindDispatcher {
       return;
     }
     for (const [body, text] of read.text) this.#keepText(body, text);
+    const later = new Map<HeldChunk, EpochMs>();
     for (const { chunk, items, cancelled, unsendable } of read.chunks) {
       this.#endUnsent(chunk, cancelled, FINAL.cancelled, 'cancelled');
       this.#endUnsent(chunk, unsendable, FINAL.failed, 'text or number is gone');
-      sender.add(chunk, items);
+      const due = sender.comesAgainAt(chunk, items);
+      if (due === null) sender.add(chunk, items);
+      else later.set(chunk, due);
     }
+    await this.#giveBack([...later.keys()], holder, later);
   }
 
   #endUnsent(chunk: HeldChunk, items: readonly Item[], state: FinalCode, cause: string): void {

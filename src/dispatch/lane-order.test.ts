@@ -146,6 +146,8 @@ test('a sender at 20 a second keeps to it and holds up nobody else of its lane; 
     });
   const doomed = await plant(40, '61000', 4_500);
   const slow = await plant(100, '447700900123', 60_000);
+  // Far more than it can send: it fills no memory that others need.
+  const backlog = await plant(3_000, '61000', 1_800_000);
   const others = await plant(600, undefined, 3_600_000);
   await expect.poll(() => states(others), { timeout: 6_000 }).toEqual({ 1: 600 });
   expect((await states(slow))[1] ?? 0).toBeLessThan(80);
@@ -155,6 +157,7 @@ test('a sender at 20 a second keeps to it and holds up nobody else of its lane; 
     expect(times.filter((at) => at >= from && at < from + 1_000).length).toBeLessThanOrEqual(20);
   }
   await expect.poll(() => states(doomed), { timeout: 5_000 }).toEqual({ 1: expect.any(Number), 3: expect.any(Number) });
+  expect((await states(backlog))[1] ?? 0).toBeLessThan(20);
   const { 1: delivered = 0, 3: expired = 0 } = await states(doomed);
   expect(delivered + expired).toBe(40);
   expect(delivered).toBeLessThanOrEqual(4);

@@ -56,6 +56,11 @@ export class ReadyQueue {
     removeFrom(this.#line, item);
   }
 
+  /** How many wait for this limit. */
+  parkedFor(limit: SideLimit): number {
+    return this.#parked.get(limit)?.length ?? 0;
+  }
+
   /** Takes all that match out. */
   take(matches: (item: Item) => boolean): Item[] {
     const taken: Item[] = [];

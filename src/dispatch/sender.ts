@@ -42,7 +42,7 @@ import { ReadyQueue } from './ready-queue.ts';
 import type { Elsewhere, Match, ReceiptIndex, Track } from './receipts.ts';
 import { nextRetryAt, type RetryPace } from './retry.ts';
 import { saysNoRoute } from './second-route.ts';
-import { comesAgainAt, type SideLimit, SideLimits, type SideSlot } from './side-limits.ts';
+import { chunkComesAgainAt, comesAgainAt, type SideLimit, SideLimits, type SideSlot } from './side-limits.ts';
 import { type Slot, Throttle, type ThrottleOptions } from './throttle.ts';
 import type { DispatchExtra, HeldChunk, Item } from './types.ts';
 import type { Unanswered } from './unanswered.ts';
@@ -191,6 +191,20 @@ export class Sender {
 
   get heldChunks(): number {
     return this.#held.size;
+  }
+
+  /**
+   * Null for a chunk that is to be taken into memory. Else it goes back to its queue until then: its sender has a limit, and
+   * enough of its deliveries wait here already.
+   */
+  comesAgainAt({ lane }: HeldChunk, items: readonly Item[]): EpochMs | null {
+    const limit = this.#limits.ofAll(items);
+    if (limit === null) return null;
+    const same = this.#chunks[lane].filter(({ waiting }) => this.#limits.ofAll(waiting) === limit);
+    const here = same.reduce((sum, { waiting }) => sum + waiting.length, this.#ready[lane].parkedFor(limit));
+    if (here === 0 || here < limit.parkedMax) return null;
+    const now = this.#o.clock.monotonic();
+    return Math.round(this.#o.clock.now() + chunkComesAgainAt(limit, items.length, now) - now);
   }
 
   /** Takes a chunk into memory. Items are in the order of their positions. */

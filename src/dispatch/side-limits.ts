@@ -82,6 +82,14 @@ export class SideLimits {
     return limits;
   }
 
+  /** The limit under which each of these falls as a sender's; null when they are of several, or of none. */
+  ofAll(items: readonly Pick<Item, 'sender'>[]): SideLimit | null {
+    const first = items[0];
+    if (first === undefined || this.#senders.size === 0) return null;
+    const limit = this.#senders.get(first.sender ?? this.#defaultSender);
+    return limit !== undefined && items.every(({ sender }) => sender === first.sender) ? limit : null;
+  }
+
   /** The limit without a token now for which the item waits longest, or null when it may go. */
   holding(item: Pick<Item, 'sender' | 'msisdn'>, now: number): SideLimit | null {
     let holding: SideLimit | null = null;
@@ -100,6 +108,17 @@ export class SideLimits {
   take(item: Pick<Item, 'sender' | 'msisdn'>, now: number): SideSlot[] {
     return this.of(item).map(({ throttle }) => ({ throttle, slot: throttle.take(now) }));
   }
+}
+
+/** A whole chunk that went back is looked at again after this: another bind of the route may have no such limit. */
+const CHUNK_AGAIN_MS = 60_000;
+
+/** When a chunk of `count` is to be taken again whose deliveries all fall under this limit. */
+export function chunkComesAgainAt(limit: SideLimit, count: number, now: number): number {
+  const at = comesAgainAt(limit, now);
+  limit.again.at = Math.min(now + CHUNK_AGAIN_MS, at + (count * 1_000) / limit.throttle.tps);
+  limit.again.inBatch = 0;
+  return Math.min(now + CHUNK_AGAIN_MS, at);
 }
 
 /** When a delivery that goes back to its queue is to come again: spread as the limit will let them through. */

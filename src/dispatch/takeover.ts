@@ -7,7 +7,7 @@
  */
 import type { PgBoss } from 'pg-boss';
 import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
-import { bossTx, type Clock, type IdAllocator, type Pool } from '../platform/index.ts';
+import { bossTx, type Clock, type EpochMs, type IdAllocator, type Pool } from '../platform/index.ts';
 import type { LaneName, LanePolicy } from '../policy/index.ts';
 import {
   addProgress,
@@ -238,6 +238,8 @@ export async function returnJob(
   claimedTo: number,
   lane: LaneName,
   route: string,
+  /** When it may be taken again; null: at once. */
+  due: EpochMs | null = null,
 ): Promise<void> {
   const db = bossTx(tx);
   const queue = queueName(route, lane);
@@ -248,7 +250,11 @@ export async function returnJob(
   }
   const job = crypto.randomUUID();
   const priority = returnedPriority(lane, chunk.priority);
-  await boss.insert(queue, [{ id: job, data: { chunk: chunk.id }, priority }], { db });
+  await boss.insert(
+    queue,
+    [{ id: job, data: { chunk: chunk.id }, priority, ...(due === null ? {} : { startAfter: new Date(due) }) }],
+    { db },
+  );
   await tx.query(
     'UPDATE chunk SET job = $2, holder_process = NULL, holder_bind = NULL, holder_fence = NULL WHERE id = $1',
     [chunk.id, job],
