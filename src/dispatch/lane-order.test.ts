@@ -127,7 +127,7 @@ test('of another lane what expires first goes first, though it came last; lanes 
   const bulk = sent.filter(({ alert }) => alert === later.alert || alert === sooner.alert);
   const [from, to] = [0, 99].map((n) => bulk.indexOf(bulk.filter(({ alert }) => alert === sooner.alert)[n] as never));
   expect((to as number) - (from as number)).toBeLessThanOrEqual(99 + 50);
-  expect(bulk.length - (to as number)).toBeGreaterThan(100);
+  expect((to as number) - 99).toBeLessThan(1_100);
 }, 20_000);
 
 test('a sender at 20 a second keeps to it and holds up nobody else of its lane; what expires behind it ends as expired', async () => {

@@ -798,7 +798,7 @@ export class Sender {
     const second = item.parts.length === 1 ? this.#o.secondRoute(item) : null;
     if (second === null || second.errors.size === 0) return null;
     const { route, errors } = second;
-    return { route, errors, lane: item.chunk.lane, expiresAt: item.expiresAt };
+    return { route, errors, lane: item.chunk.lane, rank: rankOf(item.chunk.priority), expiresAt: item.expiresAt };
   }
 
   #putBack(item: Item): void {
