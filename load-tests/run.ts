@@ -39,6 +39,7 @@ const scenarios: Record<string, () => Promise<Scenario>> = {
   chaos: async () => (await import('./chaos.ts')).chaos,
   failover: async () => (await import('./failover.ts')).failover,
   kannel: async () => (await import('./kannel/kannel.ts')).kannel,
+  tps: async () => (await import('./tps.ts')).tps,
   throughput: async () => (await import('./throughput.ts')).throughput,
   window: async () => (await import('./window.ts')).windowUse,
   wire: async () => (await import('./wire.ts')).wire,

@@ -111,6 +111,8 @@ interface Feed {
   /** The queue had nothing: look again when woken or at the next poll. */
   dry: boolean;
   fetching: boolean;
+  /** Something came that may go before all that is in memory. */
+  urgent: boolean;
   /** Deliveries of a job, the largest seen lately: guesses how many jobs fill the room. */
   jobSize: number;
 }
@@ -373,6 +375,7 @@ export class BindDispatcher {
   wake(queues: ReadonlySet<string> | null): void {
     for (const feed of this.#feeds) {
       if (queues === null || queues.has(`${feed.route}.${feed.lane}`)) feed.dry = false;
+      if (queues !== null && !feed.dry) feed.urgent = feed.lane === 'emergency';
     }
     this.#fetchAll();
   }
@@ -605,7 +608,12 @@ export class BindDispatcher {
     return false;
   }
 
-  async #giveBack(chunks: readonly HeldChunk[], holder: Holder): Promise<void> {
+  /** @param due when a chunk may be taken again; by default at once. */
+  async #giveBack(
+    chunks: readonly HeldChunk[],
+    holder: Holder,
+    due: ReadonlyMap<HeldChunk, EpochMs> = new Map(),
+  ): Promise<void> {
     if (chunks.length === 0) return;
     await this.#insist(
       'hand back',
@@ -626,7 +634,7 @@ export class BindDispatcher {
           );
           // Claimed deliveries of it are still on their way to the journal: only a chunk without any goes back here.
           if (row !== undefined && chunk.open === 0) {
-            await returnJob(tx, this.#o.boss, row, row.claimed_to, chunk.lane, chunk.route);
+            await returnJob(tx, this.#o.boss, row, row.claimed_to, chunk.lane, chunk.route, due.get(chunk) ?? null);
           }
         }
         await notifyDispatch(tx, chunks);
@@ -679,8 +687,11 @@ export class BindDispatcher {
     for (const feed of this.#feeds) {
       if (feed.lane !== lane || feed.dry || feed.fetching) continue;
       const free = this.#prefetch - this.#sender.buffered(lane);
-      if (free < Math.max(1, this.#prefetch / 2)) continue;
-      const room = Math.min(free, this.#mayTake(feed));
+      // A new alert is not left outside while another fills the memory: the first chunk in line is taken all the same.
+      const urgent = feed.urgent && free > -this.#prefetch;
+      feed.urgent = false;
+      if (free < Math.max(1, this.#prefetch / 2) && !urgent) continue;
+      const room = Math.min(Math.max(1, free), this.#mayTake(feed));
       if (room === 0) continue;
       feed.fetching = true;
       void this.#fetch(feed, room, this.#sender, this.#holder)
@@ -712,6 +723,7 @@ export class BindDispatcher {
           lane,
           queue: queueName(route.name, lane),
           dry: false,
+          urgent: false,
           fetching: false,
           jobSize: Math.max(1, this.#o.carrier.tps / 4),
         })),
@@ -753,11 +765,15 @@ export class BindDispatcher {
       return;
     }
     for (const [body, text] of read.text) this.#keepText(body, text);
+    const later = new Map<HeldChunk, EpochMs>();
     for (const { chunk, items, cancelled, unsendable } of read.chunks) {
       this.#endUnsent(chunk, cancelled, FINAL.cancelled, 'cancelled');
       this.#endUnsent(chunk, unsendable, FINAL.failed, 'text or number is gone');
-      sender.add(chunk, items);
+      const due = sender.comesAgainAt(chunk, items);
+      if (due === null) sender.add(chunk, items);
+      else later.set(chunk, due);
     }
+    await this.#giveBack([...later.keys()], holder, later);
   }
 
   #endUnsent(chunk: HeldChunk, items: readonly Item[], state: FinalCode, cause: string): void {

@@ -8,13 +8,10 @@ import { randomUUID } from 'node:crypto';
 import type { PgBoss } from 'pg-boss';
 import { bossTx, type EpochMs, type Tx } from '../platform/index.ts';
 import type { LaneName, Policies } from '../policy/index.ts';
+import { placePriority } from './place.ts';
 
 /** The channel that wakes dispatch loops; the payload is a comma-joined list of `route.lane`, or empty for all. */
 export const DISPATCH_CHANNEL = 'tocsin_dispatch';
-
-/** The place of handed-back work: before every chunk of the same rank that was never taken. */
-const RANK_STEP = 1_000_000;
-const RANK_MAX = 1_000;
 
 export interface NewChunk {
   /** An allocated id, usually the id of its first delivery. */
@@ -36,7 +33,7 @@ export interface NewChunk {
   possibleDuplicate?: boolean;
   /** How often its deliveries have been given back in this attempt. Default 0. */
   returns?: number;
-  /** Higher goes first inside the lane: 0–1,000. */
+  /** Of emergency, higher goes first: 0–1,000, the highest for follow-ups. */
   rank?: number;
   /** Order inside the alert, from 0. */
   number: number;
@@ -53,17 +50,6 @@ export const QUEUE_PREFIX = 'dispatch.';
 /** The pg-boss queue of one route and lane. */
 export function queueName(route: string, lane: LaneName): string {
   return `${QUEUE_PREFIX}${route}.${lane}`;
-}
-
-/** pg-boss priority inside a dispatch queue: rank first, then the order inside the alert (DESIGN §3). */
-export function chunkPriority(rank: number, number: number): number {
-  return Math.min(rank, RANK_MAX) * RANK_STEP - Math.min(number, RANK_STEP - 1);
-}
-
-/** What `chunkPriority` was made of. */
-export function placeOf(priority: number): { rank: number; number: number } {
-  const rank = Math.ceil(Math.max(0, priority) / RANK_STEP);
-  return { rank, number: rank * RANK_STEP - priority };
 }
 
 /** How often a job may be taken again: a chunk is never lost to a retry limit. */
@@ -97,7 +83,12 @@ export async function insertChunks(tx: Tx, boss: PgBoss, chunks: readonly NewChu
     attempt: chunk.attempt ?? 1,
     possible_duplicate: chunk.possibleDuplicate ?? false,
     returns: chunk.returns ?? 0,
-    priority: chunkPriority(chunk.rank ?? 0, chunk.number),
+    priority: placePriority(chunk.lane, {
+      rank: chunk.rank ?? 0,
+      number: chunk.number,
+      expiresMin: chunk.expiresMin,
+      again: chunk.deliveryIds !== undefined,
+    }),
     not_before: chunk.notBefore,
     expires_min: chunk.expiresMin,
     expires_max: chunk.expiresMax,

@@ -2,7 +2,15 @@
 import type { PgBoss } from 'pg-boss';
 import { ChainWriter } from '../audit/index.ts';
 import { type Clock, type Database, IdAllocator } from '../platform/index.ts';
-import { LANES, type LaneName, mayHold, type Names, type NoRoute, type Policies, type RoutingPolicy } from '../policy/index.ts';
+import {
+  LANES,
+  type LaneName,
+  mayHold,
+  type Names,
+  type NoRoute,
+  type Policies,
+  type RoutingPolicy,
+} from '../policy/index.ts';
 import { Journal } from '../records/index.ts';
 import { BindDispatcher, type CarrierWire, type DispatchLog, type WireHandlers } from './bind-dispatcher.ts';
 import { BIND_STATE_CHANNEL, BindStates } from './bind-state.ts';

@@ -23,7 +23,16 @@ export interface ExtrasOptions {
 export function retryChunks(retries: readonly Retry[], options: Pick<ExtrasOptions, 'laneId' | 'routeId'>): NewChunk[] {
   const groups = Map.groupBy(retries, (retry) => {
     const due = Math.ceil(retry.due / DUE_STEP_MS) * DUE_STEP_MS;
-    return [retry.route, retry.lane, retry.day, retry.attempt, retry.returns, retry.possibleDuplicate, due].join('/');
+    return [
+      retry.route,
+      retry.lane,
+      retry.rank,
+      retry.day,
+      retry.attempt,
+      retry.returns,
+      retry.possibleDuplicate,
+      due,
+    ].join('/');
   });
   const chunks: NewChunk[] = [];
   for (const group of groups.values()) {
@@ -45,7 +54,7 @@ export function retryChunks(retries: readonly Retry[], options: Pick<ExtrasOptio
         attempt: first.attempt,
         returns: first.returns,
         possibleDuplicate: first.possibleDuplicate,
-        rank: 1_000,
+        rank: first.rank,
         number: 0,
         notBefore: Math.max(...members.map((member) => member.due)),
         expiresMin: Math.min(...members.map((member) => member.expiresAt)),

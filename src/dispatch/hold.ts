@@ -154,6 +154,7 @@ async function takeInside(
         attempt: row.attempt,
         possibleDuplicate: row.possible_duplicate,
         returns: row.returns ?? RETURNS_UNKNOWN,
+        priority: job.priority,
         size: row.deliveries,
         claimedTo: row.claimed_to,
         waiting: [],

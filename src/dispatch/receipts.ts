@@ -35,6 +35,8 @@ export interface Elsewhere {
   /** Values of `err:` in the receipt of a failure that lead there. */
   readonly errors: ReadonlySet<string>;
   readonly lane: LaneName;
+  /** Of emergency. */
+  readonly rank: number;
   readonly expiresAt: EpochMs;
 }
 

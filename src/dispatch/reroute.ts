@@ -6,7 +6,8 @@ import { randomUUID } from 'node:crypto';
 import type { PgBoss } from 'pg-boss';
 import { bossTx, type Clock, type IdAllocator, type Pool, type Tx } from '../platform/index.ts';
 import { LANES, type LaneName, type Names, type Policies, routeOf } from '../policy/index.ts';
-import { insertChunks, type NewChunk, notifyDispatch, placeOf, QUEUE_PREFIX, queueName, scheduleOf } from './chunks.ts';
+import { insertChunks, type NewChunk, notifyDispatch, QUEUE_PREFIX, queueName, scheduleOf } from './chunks.ts';
+import { placeOf } from './place.ts';
 
 export interface RerouteTools {
   pool: Pool;

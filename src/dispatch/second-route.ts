@@ -50,7 +50,7 @@ export function moveOn(
   by: { bind: number; now: EpochMs; lanes: Readonly<Record<LaneName, LanePolicy>>; nextId: () => number },
 ): Pick<JournalOp<DispatchExtra>, 'release' | 'extra'> | null {
   if (elsewhere === null || error === null || !elsewhere.errors.has(error)) return null;
-  const { route, lane, expiresAt } = elsewhere;
+  const { route, lane, rank, expiresAt } = elsewhere;
   const { retry, minRemainingMs } = by.lanes[lane];
   if (attempt >= retry.budget || expiresAt - by.now < minRemainingMs) return null;
   const what = { day, delivery };
@@ -66,8 +66,8 @@ export function moveOn(
       at: by.now,
     },
     extra: {
-      ...{ kind: 'retry', ...what, lane, route, alert, attempt: attempt + 1 },
-      ...{ possibleDuplicate: false, due: by.now, expiresAt, chunkId: by.nextId() },
+      ...{ kind: 'retry', ...what, lane, route, rank, alert, attempt: attempt + 1 },
+      ...{ returns: 0, possibleDuplicate: false, due: by.now, expiresAt, chunkId: by.nextId() },
     },
   };
 }

@@ -7,7 +7,7 @@
  */
 import type { PgBoss } from 'pg-boss';
 import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
-import { bossTx, type Clock, type IdAllocator, type Pool } from '../platform/index.ts';
+import { bossTx, type Clock, type EpochMs, type IdAllocator, type Pool } from '../platform/index.ts';
 import type { LaneName, LanePolicy } from '../policy/index.ts';
 import {
   addProgress,
@@ -19,8 +19,9 @@ import {
   type SubmissionRow,
   submission,
 } from '../records/index.ts';
-import { chunkPriority, insertChunks, notifyDispatch, queueName } from './chunks.ts';
+import { insertChunks, notifyDispatch, queueName } from './chunks.ts';
 import { type Holder, RETURNS_UNKNOWN } from './hold.ts';
+import { rankOf, returnedPriority } from './place.ts';
 import { MOVED } from './receipt-lookups.ts';
 
 export interface TakeoverOptions {
@@ -190,7 +191,7 @@ async function settleChunk(options: TakeoverOptions, chunk: LeftChunk): Promise<
             deliveryIds: doubts.map((doubt) => doubt.delivery),
             attempt: chunk.attempt + 1,
             possibleDuplicate: true,
-            rank: 1_000,
+            rank: rankOf(chunk.priority),
             number: 0,
             notBefore: null,
             expiresMin: Math.min(...doubts.map((doubt) => doubt.expires_at)),
@@ -239,6 +240,8 @@ export async function returnJob(
   claimedTo: number,
   lane: LaneName,
   route: string,
+  /** When it may be taken again; null: at once. */
+  due: EpochMs | null = null,
 ): Promise<void> {
   const db = bossTx(tx);
   const queue = queueName(route, lane);
@@ -248,8 +251,12 @@ export async function returnJob(
     return;
   }
   const job = crypto.randomUUID();
-  const priority = Math.max(chunk.priority, chunkPriority(Math.ceil(Math.max(0, chunk.priority) / 1_000_000), 0));
-  await boss.insert(queue, [{ id: job, data: { chunk: chunk.id }, priority }], { db });
+  const priority = returnedPriority(lane, chunk.priority);
+  await boss.insert(
+    queue,
+    [{ id: job, data: { chunk: chunk.id }, priority, ...(due === null ? {} : { startAfter: new Date(due) }) }],
+    { db },
+  );
   await tx.query(
     'UPDATE chunk SET job = $2, holder_process = NULL, holder_bind = NULL, holder_fence = NULL WHERE id = $1',
     [chunk.id, job],

@@ -21,6 +21,7 @@ export interface PlantOptions {
   route: string;
   count: number;
   text?: string;
+  sender?: string;
   /** The text goes at the final state; its body row is really there. */
   secret?: boolean;
   validForMs?: number;
@@ -88,9 +89,9 @@ export class Planter {
       }
       await tx.query(
         `INSERT INTO alert (day, id, organisation, producer, lane, status, secret, body, commitment, lists, recipients, expires_at,
-                            accepted_at, predicted_submit_at, entry)
-         VALUES ($1::date, $2::uuid, 1, 1, $3, 'Actual', $8, $4, '\\x00', '{}', $5, $6, $7, $7, 0)`,
-        [day, alert, names.laneId(lane), body, count, expiresAt, now, options.secret ?? false],
+                            accepted_at, predicted_submit_at, sender, entry)
+         VALUES ($1::date, $2::uuid, 1, 1, $3, 'Actual', $8, $4, '\\x00', '{}', $5, $6, $7, $7, $9, 0)`,
+        [day, alert, names.laneId(lane), body, count, expiresAt, now, options.secret ?? false, options.sender ?? null],
       );
       const rows = numbers.map((_, index) => ({
         day,

@@ -15,6 +15,8 @@ export interface HeldChunk {
   possibleDuplicate: boolean;
   /** How often its deliveries had been given back in this attempt before it was made. */
   returns: number;
+  /** Of its job: place.ts. */
+  priority: number;
   /** Number of positions. */
   size: number;
   /** Positions below this are claimed. */
@@ -78,6 +80,8 @@ export type DispatchExtra =
       day: string;
       lane: LaneName;
       route: string;
+      /** Of emergency. */
+      rank: number;
       delivery: number;
       alert: string;
       attempt: number;

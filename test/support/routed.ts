@@ -81,7 +81,7 @@ export async function startProcess(
   };
   const held = Object.fromEntries(Object.entries(policies.carriers).filter(([name]) => owns.includes(name)));
   const dispatch = await Dispatch.start({
-    ...{ database: db.database, boss, clock, names, process, log },
+    ...{ database: db.database, boss, clock, names, process, log, node: 'test' },
     policies: { ...policies, carriers: held },
     texts: { texts: (bodies) => textsOf(bodies) },
     connect: (name, handlers) =>
