@@ -1,5 +1,5 @@
 /** Work of routes that policy no longer has: with a real database, pg-boss and carriers. */
-import { beforeAll, expect, test, vi } from 'vitest';
+import { beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
 import { type PlainSmsc, readSubmitSm } from '../../test/support/plain-smsc.ts';
 import { policiesOf, smscOf, startProcess } from '../../test/support/routed.ts';
@@ -19,6 +19,8 @@ beforeAll(async () => {
   boss = await openBoss({ target: db.target, onError: () => {} });
   return () => boss.stop({ graceful: false });
 });
+// What a test that failed left behind is not for the next one to route anew.
+beforeEach(() => db.asSuperuser((session) => session.exec(`DELETE FROM pgboss.job WHERE name LIKE 'dispatch.%'`)));
 
 const numbersOf = (...smscs: PlainSmsc[]): string[] =>
   smscs.flatMap(({ arrived }) => arrived.map(({ frame }) => readSubmitSm(frame).destinationAddr)).sort();
