@@ -36,6 +36,7 @@ type Scenario = (options: Record<string, string>) => Promise<ScenarioFigures | S
 
 /** Loaded when chosen: the memory that a scenario reports is its own. */
 const scenarios: Record<string, () => Promise<Scenario>> = {
+  ingest: async () => (await import('./ingest.ts')).ingest,
   kannel: async () => (await import('./kannel/kannel.ts')).kannel,
   throughput: async () => (await import('./throughput.ts')).throughput,
   window: async () => (await import('./window.ts')).windowUse,
