@@ -25,6 +25,8 @@ export interface ClientResult {
   /** Other answers: status → how many. */
   readonly refused: Readonly<Record<number, number>>;
   readonly seconds: number;
+  /** Processor time of this process, µs. */
+  readonly cpuUs: number;
   /** From when an alert was due to be sent to its 202; sorted, ms. */
   readonly acceptMs: readonly number[];
 }
@@ -49,6 +51,7 @@ class Tally {
   readonly ids: string[] = [];
   readonly refused: Record<number, number> = {};
   readonly acceptMs: number[] = [];
+  readonly #cpu = process.cpuUsage();
 
   add(status: number, text: string, since: number): void {
     if (status !== 202) {
@@ -62,7 +65,14 @@ class Tally {
 
   result(from: number): ClientResult {
     const { ids, refused, acceptMs } = this;
-    return { ids, refused, seconds: (performance.now() - from) / 1_000, acceptMs: acceptMs.sort((a, b) => a - b) };
+    const { user, system } = process.cpuUsage(this.#cpu);
+    return {
+      ids,
+      refused,
+      cpuUs: user + system,
+      seconds: (performance.now() - from) / 1_000,
+      acceptMs: acceptMs.sort((a, b) => a - b),
+    };
   }
 }
 
@@ -110,7 +120,8 @@ async function runSingles(job: ClientJob): Promise<ClientResult> {
   let next = 0;
   const idle: Connection[] = [];
   let from = performance.now();
-  const dueAt = (n: number): number => (job.perSecond === null ? performance.now() : from + (n / job.perSecond) * 1_000);
+  const dueAt = (n: number): number =>
+    job.perSecond === null ? performance.now() : from + (n / job.perSecond) * 1_000;
   const sendNext = (connection: Connection): void => {
     const due = next < count ? dueAt(next) : Number.POSITIVE_INFINITY;
     if (due > performance.now()) {

@@ -13,6 +13,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { type CpuPerMessage, watchCpu } from './cpu.ts';
 import { type ProcessFigures, round } from './gauges.ts';
 import type { ClientJob, ClientResult } from './ingest-client.ts';
 import { openRig, type Rig } from './rig.ts';
@@ -29,7 +30,10 @@ export interface IngestFigures extends ProcessFigures {
   batchPerSecond: number;
   /** At half of `messagesPerSecond`. */
   acceptMs: { p50: number; p95: number; p99: number; max: number };
+  cpuUsPerMessage: { singles: CpuUs; batch: CpuUs };
 }
+
+type CpuUs = CpuPerMessage & { client: number };
 
 const WARM_UP = 4_000;
 const PACED_S = 8;
@@ -52,21 +56,32 @@ export async function ingest(options: Record<string, string>): Promise<IngestFig
     const from = performance.now();
     const key = await rig.key(['transaction']);
     const common = { port: Number(new URL(rig.servers[0]?.url ?? '').port), key, connections };
+    const pids = {
+      gateway: rig.servers.map(({ pid }) => pid),
+      dataDirectory: rig.postgres.dataDirectory,
+      simulator: rig.sim.pid,
+    };
     const ids: string[] = [];
     /** Runs a job, and waits until what it sent is final. */
     const phase = async (job: Omit<ClientJob, 'port' | 'key' | 'first'>) => {
+      const used = await watchCpu(pids);
       const started = performance.now();
       const result = await ask(client, { ...common, ...job, first: ids.length });
       if (result.ids.length !== job.count) throw new Error(`refused: ${JSON.stringify(result.refused)}`);
       ids.push(...result.ids);
       await rig.untilFinal(ids.length, WITHIN_MS);
-      return { ...result, perSecond: job.count / ((performance.now() - started) / 1_000) };
+      const perSecond = job.count / ((performance.now() - started) / 1_000);
+      const cpuUs = { ...(await used(job.count)), client: round(result.cpuUs / job.count) };
+      return { ...result, perSecond, cpuUs };
     };
     await phase({ kind: 'single', count: WARM_UP, connections, perSecond: null });
     const singles = await phase({ kind: 'single', count: messages, connections, perSecond: null });
     const half = singles.perSecond / 2;
     const paced = await phase({ kind: 'single', count: Math.round(half * PACED_S), connections, perSecond: half });
-    const batch = streams === 0 ? { perSecond: 0 } : await phase({ kind: 'batch', count: messages, connections: streams, perSecond: null });
+    const batch =
+      streams === 0
+        ? { perSecond: 0, cpuUs: singles.cpuUs }
+        : await phase({ kind: 'batch', count: messages, connections: streams, perSecond: null });
     const figures = await rig.figures();
     return {
       scenario: 'ingest',
@@ -77,6 +92,7 @@ export async function ingest(options: Record<string, string>): Promise<IngestFig
       acceptedPerSecond: Math.round(messages / singles.seconds),
       batchPerSecond: Math.round(batch.perSecond),
       acceptMs: percentiles(paced.acceptMs),
+      cpuUsPerMessage: { singles: singles.cpuUs, batch: batch.cpuUs },
       ...figures,
     };
   } finally {
@@ -117,6 +133,7 @@ async function eachOnce(rig: Rig, ids: readonly string[]): Promise<boolean> {
 }
 
 function percentiles(sorted: readonly number[]): IngestFigures['acceptMs'] {
-  const at = (share: number): number => round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0);
+  const at = (share: number): number =>
+    round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0);
   return { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: round(sorted.at(-1) ?? 0) };
 }

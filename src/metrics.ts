@@ -31,9 +31,18 @@ export class Traffic {
   readonly deliveries = noneOfAnyLane();
 
   request({ method, route, status, ms, problem }: ObservedRequest): void {
-    if (method !== 'POST' || route !== '/v1/alerts') return;
+    if (method !== 'POST' || !/^\/v1\/alerts(?:\/batch)?$/.test(route)) return;
     if (status === 202) this.accepting.add(ms);
-    else if (problem !== null) this.refused.set(problem, (this.refused.get(problem) ?? 0) + 1);
+    else if (problem !== null) this.refuse(problem);
+  }
+
+  /** A line of a batch. */
+  line(problem: ProblemCode | null): void {
+    if (problem !== null) this.refuse(problem);
+  }
+
+  refuse(problem: ProblemCode): void {
+    this.refused.set(problem, (this.refused.get(problem) ?? 0) + 1);
   }
 
   page({ lane, deliveries }: { lane: LaneName; deliveries: number }): void {
