@@ -78,10 +78,7 @@ export async function ingest(options: Record<string, string>): Promise<IngestFig
     const singles = await phase({ kind: 'single', count: messages, connections, perSecond: null });
     const half = singles.perSecond / 2;
     const paced = await phase({ kind: 'single', count: Math.round(half * PACED_S), connections, perSecond: half });
-    const batch =
-      streams === 0
-        ? { perSecond: 0, cpuUs: singles.cpuUs }
-        : await phase({ kind: 'batch', count: messages, connections: streams, perSecond: null });
+    const batch = await phase({ kind: 'batch', count: messages, connections: streams, perSecond: null });
     const figures = await rig.figures();
     return {
       scenario: 'ingest',
