@@ -118,8 +118,10 @@ function intakeMetrics(metrics: Metrics, { networks, traffic, intake, fanout }: 
     'Requests answered 202 for an alert that the same Idempotency-Key had stored before',
     () => lanes((lane) => traffic.replayed[lane]),
   );
-  counter('tocsin_alerts_refused_total', 'POST /v1/alerts refused, by the type of the problem', () =>
-    [...traffic.refused].map(([problem, value]) => [{ problem }, value]),
+  counter(
+    'tocsin_alerts_refused_total',
+    'POST /v1/alerts, or lines of a batch, refused, by the type of the problem',
+    () => [...traffic.refused].map(([problem, value]) => [{ problem }, value]),
   );
   histogram('tocsin_alert_accept_seconds', 'From POST /v1/alerts to its 202', () => [[{}, traffic.accepting]]);
   counter(
