@@ -26,6 +26,7 @@ import { dirname, join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import type { EpochMs } from './clock.ts';
 import { ConfigError, StartError } from './errors.ts';
+import { hmacSha256 } from './hmac.ts';
 import type { Pool } from './pool.ts';
 
 export type BodyClass = 'normal' | 'secret';
@@ -84,7 +85,7 @@ export class Vault {
     return {
       keyRef,
       sealed: encrypt(key, Buffer.concat([salt, text]), keyRef),
-      commitment: createHmac('sha256', createSecretKey(salt)).update(text).digest(),
+      commitment: hmacSha256(salt, text),
     };
   }
 
