@@ -95,7 +95,8 @@ export class BatchStream {
     const { incoming, outgoing } = this.#request;
     const { checkMs, totalMs } = this.#tools.limits;
     const until = performance.now() + totalMs;
-    outgoing.on('close', () => this.#giveUp());
+    const onClose = (): void => this.#giveUp();
+    outgoing.on('close', onClose);
     outgoing.on('drain', () => {
       this.#stalledSince = null;
       this.#wake();
@@ -111,10 +112,11 @@ export class BatchStream {
       clearInterval(timer);
     }
     if (this.#gone) return;
-    outgoing.end();
+    // An answer that has ended closes too; its connection stays for the next request.
+    outgoing.off('close', onClose).end();
     if (early !== null) {
       // What still comes is thrown away: a connection closed on unread bytes may take the last line with it.
-      incoming.on('error', () => undefined).resume();
+      incoming.removeAllListeners('readable').on('error', () => undefined).resume();
       setTimeout(() => incoming.socket.destroy(), LINGER_MS).unref();
     }
   }

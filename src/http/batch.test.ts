@@ -76,7 +76,7 @@ const accepted: SubmitResult = { kind: 'accepted', replay: false, alert: alertVi
 describe('a batch', () => {
   it('is answered line by line, in order, each with its own key', async () => {
     const { batch, world } = await serve();
-    const { send, end, until, heard } = await batch();
+    const { send, end, until, heard, socket } = await batch();
     send(line({ idempotencyKey: 'k 1' }) + line({ reference: 'b' }));
     send(line({ idempotencyKey: null }).slice(0, 20));
     send(line({ idempotencyKey: null }).slice(20).trimEnd());
@@ -90,6 +90,10 @@ describe('a batch', () => {
     expect(world.submitted.map(({ idempotencyKey }) => idempotencyKey)).toEqual(['k 1', null, null]);
     expect(world.submitted.map(({ request }) => request.reference)).toEqual(['txn-1', 'b', 'txn-1']);
     expect(world.submitted[0]!.request).not.toHaveProperty('idempotencyKey');
+    // The connection stays for the next request.
+    await sleep(20);
+    socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n');
+    await vi.waitFor(() => expect(heard()).toContain('{"ok":true}'));
   });
 
   it('answers a line as soon as its alert is durable, and none before one that stands earlier', async () => {
