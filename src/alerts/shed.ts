@@ -31,7 +31,7 @@ export interface Load {
 export const NO_LOAD: Load = { waitingShare: 0, urgentShare: 0, storeLagMs: 0, journalLagMs: 0, loopLagMs: 0 };
 
 /** As bad as each may get. */
-export const WORST = { storeLagMs: 3_000, journalLagMs: 5_000, loopLagMs: 1_000 } as const;
+export const WORST = { storeLagMs: 3_000, journalLagMs: 5_000, loopLagMs: 2_000 } as const;
 
 /** Most urgent first. */
 const STEPS: readonly { readonly lane: LaneName; readonly from: number; readonly retryAfterSeconds: number }[] = [
