@@ -116,7 +116,10 @@ export class BatchStream {
     outgoing.off('close', onClose).end();
     if (early !== null) {
       // What still comes is thrown away: a connection closed on unread bytes may take the last line with it.
-      incoming.removeAllListeners('readable').on('error', () => undefined).resume();
+      incoming
+        .removeAllListeners('readable')
+        .on('error', () => undefined)
+        .resume();
       setTimeout(() => incoming.socket.destroy(), LINGER_MS).unref();
     }
   }
