@@ -38,6 +38,7 @@ type Scenario = (options: Record<string, string>) => Promise<ScenarioFigures | S
 const scenarios: Record<string, () => Promise<Scenario>> = {
   chaos: async () => (await import('./chaos.ts')).chaos,
   failover: async () => (await import('./failover.ts')).failover,
+  ingest: async () => (await import('./ingest.ts')).ingest,
   kannel: async () => (await import('./kannel/kannel.ts')).kannel,
   tps: async () => (await import('./tps.ts')).tps,
   throughput: async () => (await import('./throughput.ts')).throughput,

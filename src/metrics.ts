@@ -31,9 +31,18 @@ export class Traffic {
   readonly deliveries = noneOfAnyLane();
 
   request({ method, route, status, ms, problem }: ObservedRequest): void {
-    if (method !== 'POST' || route !== '/v1/alerts') return;
+    if (method !== 'POST' || !/^\/v1\/alerts(?:\/batch)?$/.test(route)) return;
     if (status === 202) this.accepting.add(ms);
-    else if (problem !== null) this.refused.set(problem, (this.refused.get(problem) ?? 0) + 1);
+    else if (problem !== null) this.refuse(problem);
+  }
+
+  /** A line of a batch. */
+  line(problem: ProblemCode | null): void {
+    if (problem !== null) this.refuse(problem);
+  }
+
+  refuse(problem: ProblemCode): void {
+    this.refused.set(problem, (this.refused.get(problem) ?? 0) + 1);
   }
 
   page({ lane, deliveries }: { lane: LaneName; deliveries: number }): void {
@@ -109,8 +118,10 @@ function intakeMetrics(metrics: Metrics, { networks, traffic, intake, fanout }: 
     'Requests answered 202 for an alert that the same Idempotency-Key had stored before',
     () => lanes((lane) => traffic.replayed[lane]),
   );
-  counter('tocsin_alerts_refused_total', 'POST /v1/alerts refused, by the type of the problem', () =>
-    [...traffic.refused].map(([problem, value]) => [{ problem }, value]),
+  counter(
+    'tocsin_alerts_refused_total',
+    'POST /v1/alerts, or lines of a batch, refused, by the type of the problem',
+    () => [...traffic.refused].map(([problem, value]) => [{ problem }, value]),
   );
   histogram('tocsin_alert_accept_seconds', 'From POST /v1/alerts to its 202', () => [[{}, traffic.accepting]]);
   counter(
