@@ -36,7 +36,9 @@ type Scenario = (options: Record<string, string>) => Promise<ScenarioFigures | S
 
 /** Loaded when chosen: the memory that a scenario reports is its own. */
 const scenarios: Record<string, () => Promise<Scenario>> = {
+  fanout: async () => (await import('./fanout.ts')).fanout,
   kannel: async () => (await import('./kannel/kannel.ts')).kannel,
+  latency: async () => (await import('./latency.ts')).latency,
   throughput: async () => (await import('./throughput.ts')).throughput,
   window: async () => (await import('./window.ts')).windowUse,
   wire: async () => (await import('./wire.ts')).wire,
