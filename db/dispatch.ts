@@ -23,6 +23,7 @@ export const chunk = tocsin.table('chunk', {
   holderFence: bigint('holder_fence', { mode: 'number' }),
   settled: boolean().notNull().default(false),
   createdAt: bigint('created_at', { mode: 'number' }).notNull(),
+  queued: boolean().notNull().default(true),
 });
 
 export const bindLease = tocsin.table('bind_lease', {

@@ -164,7 +164,7 @@ async function open(
     policies,
     names,
     process: row.id,
-    texts: textSource(pools.dispatch, vault),
+    texts: textSource(vault),
     connect: (name, handlers) => {
       const carrier = policies.carriers[name] as Policies['carriers'][string];
       const wire = connectCarrier(name, carrier, handlers, log, chance);

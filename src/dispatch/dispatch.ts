@@ -9,6 +9,7 @@ import { BIND_STATE_CHANNEL, BindStates } from './bind-state.ts';
 import { createDispatchQueues, DISPATCH_CHANNEL } from './chunks.ts';
 import { applyExtras, IdStock } from './extras.ts';
 import type { TextSource } from './hold.ts';
+import { Later } from './later.ts';
 import { takeOverOrphans } from './orphans.ts';
 import { ReceiptIndex } from './receipts.ts';
 import { RouteWatch, type Unread } from './route-watch.ts';
@@ -85,6 +86,7 @@ export class Dispatch {
   readonly #sweeper: Sweeper;
   readonly #watch: RouteWatch;
   readonly #inForce: RoutesInForce;
+  readonly #later: Later;
   readonly #options: DispatchOptions;
   readonly #cancelled: Set<string>;
   readonly #listeners: { close(): Promise<void> }[] = [];
@@ -94,7 +96,7 @@ export class Dispatch {
     binds: BindDispatcher[],
     journal: Journal<DispatchExtra>,
     sweeper: Sweeper,
-    { states, watch, inForce }: { states: BindStates; watch: RouteWatch; inForce: RoutesInForce },
+    { states, watch, inForce, later }: { states: BindStates; watch: RouteWatch; inForce: RoutesInForce; later: Later },
     cancelled: Set<string>,
   ) {
     this.#options = options;
@@ -105,6 +107,7 @@ export class Dispatch {
     this.states = states;
     this.#watch = watch;
     this.#inForce = inForce;
+    this.#later = later;
   }
 
   static async start(options: DispatchOptions): Promise<Dispatch> {
@@ -163,12 +166,18 @@ export class Dispatch {
           routes: routesOfBind(policies, name),
           process: options.process,
           clock,
-          pools: { dispatch: pools.dispatch, control: pools.control, reader: pools.reader, lease: pools.lease },
+          pools: {
+            urgent: pools.urgent,
+            dispatch: pools.dispatch,
+            control: pools.control,
+            reader: pools.reader,
+            lease: pools.lease,
+          },
           boss,
           ids,
           idStock,
           journal,
-          claimWriter: await open(`claims ${name}`, pools.dispatch),
+          claimWriter: await open(`claims ${name}`, pools.urgent),
           takeoverWriter: await open(`takeover ${name}`),
           texts: options.texts,
           receipts,
@@ -204,11 +213,12 @@ export class Dispatch {
         .map(([name]) => names.bindId(name)),
       onTrouble: trouble('sweeper'),
     });
+    const later = new Later({ ...chores, onTrouble: trouble('work for later') });
     const watch = new RouteWatch(
       { ...{ pool: pools.control, boss, ids, clock, names, states, log }, onTrouble: trouble('routes') },
       policies,
     );
-    const dispatch = new Dispatch(options, binds, journal, sweeper, { states, watch, inForce }, cancelled);
+    const dispatch = new Dispatch(options, binds, journal, sweeper, { states, watch, inForce, later }, cancelled);
     dispatch.#listeners.push(
       await database.listen(DISPATCH_CHANNEL, (payload) => {
         const queues = payload === '' ? null : new Set(payload.split(','));
@@ -223,6 +233,7 @@ export class Dispatch {
     for (const bind of binds) bind.start();
     sweeper.start();
     watch.start();
+    later.start();
     return dispatch;
   }
 
@@ -259,8 +270,7 @@ export class Dispatch {
   /** Stops taking work, lets claimed work out, writes everything down, gives the leases back. Bounded by `timeoutMs`. */
   async stop(timeoutMs: number): Promise<void> {
     for (const listener of this.#listeners) await listener.close();
-    await this.#sweeper.stop();
-    await this.#watch.stop();
+    await Promise.all([this.#sweeper.stop(), this.#later.stop(), this.#watch.stop()]);
     const share = timeoutMs / 3;
     await Promise.all(this.binds.map((bind) => bind.drain(share)));
     await this.states.close();
