@@ -171,18 +171,24 @@ async function takeInside(
 }
 
 /**
- * The order of jobs in their queue: priority, then the chunk that is older (ids rise). pg-boss picks a batch in its order
- * and returns it in any: `update … returning` follows the plan. Its `createdOn` is no help: through our own transactions
- * timestamps arrive as text, whatever its types say.
+ * The order of jobs in their queue: priority, then age, then the chunk that is older (ids rise). pg-boss picks a batch in
+ * its order and returns it in any: `update … returning` follows the plan.
  */
 export function byPlace(a: JobPlace, b: JobPlace): number {
-  return b.priority - a.priority || a.data.chunk - b.data.chunk;
+  if (a.priority !== b.priority) return b.priority - a.priority;
+  const [ageA, ageB] = [ageOf(a), ageOf(b)];
+  return ageA === ageB ? a.data.chunk - b.data.chunk : ageA < ageB ? -1 : 1;
 }
 
 export interface JobPlace {
   priority: number;
+  /** Through our own transactions timestamps arrive as text, whatever pg-boss's types say: ISO 8601, all in UTC. */
+  createdOn: Date | string;
   data: { chunk: number };
 }
+
+const ageOf = ({ createdOn }: JobPlace): string =>
+  typeof createdOn === 'string' ? createdOn : createdOn.toISOString();
 
 interface AlertRead {
   id: string;
