@@ -5,7 +5,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createRandom } from './chance.ts';
 import { type ProcessFigures, round } from './gauges.ts';
-import { msisdn, openRig } from './rig.ts';
+import { msisdn } from './numbers.ts';
+import { openRig } from './rig.ts';
 import { deliveriesOf, firstSubmits, monotonicUs, type Percentiles, percentilesOf } from './waits.ts';
 
 export interface LatencyFigures extends ProcessFigures {

@@ -39,6 +39,7 @@ const scenarios: Record<string, () => Promise<Scenario>> = {
   fanout: async () => (await import('./fanout.ts')).fanout,
   kannel: async () => (await import('./kannel/kannel.ts')).kannel,
   latency: async () => (await import('./latency.ts')).latency,
+  priority: async () => (await import('./priority.ts')).priority,
   throughput: async () => (await import('./throughput.ts')).throughput,
   window: async () => (await import('./window.ts')).windowUse,
   wire: async () => (await import('./wire.ts')).wire,
