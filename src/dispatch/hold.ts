@@ -121,21 +121,15 @@ async function takeInside(
   const byChunk = new Map(fetched.map((job) => [job.data.chunk, job]));
   const rows = await tx.query<ChunkRow>(
     `UPDATE chunk SET holder_process = $2, holder_bind = $3, holder_fence = $4, job = j.job
-     FROM unnest($1::bigint[], $5::uuid[]) AS j(id, job)
-     WHERE chunk.id = j.id AND NOT chunk.settled
+     FROM (SELECT c.id, f.job FROM unnest($1::bigint[], $5::uuid[]) AS f(id, job) JOIN chunk c ON c.id = f.id
+           WHERE NOT c.settled FOR UPDATE OF c SKIP LOCKED) AS j
+     WHERE chunk.id = j.id
      RETURNING chunk.id, day, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, claimed_to, settled, chunk.priority, chunk.job`,
     [[...byChunk.keys()], holder.process, holder.bind, holder.fence, [...byChunk.values()].map((job) => job.id)],
   );
   const rowOf = new Map(rows.map((row) => [row.id, row]));
-  const settled = fetched.filter((job) => !rowOf.has(job.data.chunk));
-  if (settled.length > 0) {
-    await boss.complete(
-      queue,
-      settled.map((job) => ({ id: job.id, retryCount: job.retryCount })),
-      {},
-      { db },
-    );
-  }
+  const others = fetched.filter((job) => !rowOf.has(job.data.chunk));
+  if (others.length > 0) await putOthersRight(tx, boss, queue, others);
   const found = fetched.flatMap((job) => {
     const row = rowOf.get(job.data.chunk);
     return row === undefined ? [] : [{ job, row, unclaimed: row.deliveries - row.claimed_to }];
@@ -168,6 +162,27 @@ async function takeInside(
       },
     };
   });
+}
+
+/**
+ * Jobs whose chunk is settled are done. One whose chunk somebody else has locked goes back: whoever settles a chunk locks
+ * the row and then the job, and waiting for the row here would be a deadlock.
+ */
+async function putOthersRight(
+  tx: Tx,
+  boss: PgBoss,
+  queue: string,
+  jobs: readonly { id: string; retryCount: number; data: { chunk: number } }[],
+): Promise<void> {
+  const db = bossTx(tx);
+  const open = await tx.query<{ id: number }>('SELECT id FROM chunk WHERE id = ANY($1::bigint[]) AND NOT settled', [
+    jobs.map((job) => job.data.chunk),
+  ]);
+  const locked = new Set(open.map(({ id }) => id));
+  const { back = [], done = [] } = Object.groupBy(jobs, (job) => (locked.has(job.data.chunk) ? 'back' : 'done'));
+  const attempts = (some: typeof jobs) => some.map(({ id, retryCount }) => ({ id, retryCount }));
+  if (done.length > 0) await boss.complete(queue, attempts(done), {}, { db });
+  if (back.length > 0) await boss.fail(queue, attempts(back), {}, { db });
 }
 
 /**

@@ -115,3 +115,15 @@ test('a chunk that lists its deliveries is cut in its list, and where it was cla
   expect(rest).toMatchObject([{ chunk: { size: 3, claimedTo: 0, attempt: 2 } }]);
   expect(idsOf(rest)).toEqual(deliveries.toReversed().slice(3));
 });
+
+test('a chunk that somebody is settling is not waited for: its job goes back, and is there when it was left open', async () => {
+  const { deliveries } = await planter.plant({ lane: 'bulk', route: 'default', count: 4, chunkSize: 2 });
+  await db.asSuperuser(async (session) => {
+    await session.exec('BEGIN');
+    await session.query('SELECT FROM tocsin.chunk WHERE id = $1 FOR UPDATE', [deliveries[0]]);
+    expect(idsOf(await take(1, 'bulk', 100))).toEqual(deliveries.slice(2));
+    expect(await take(1, 'bulk', 100)).toEqual([]);
+    await session.exec('ROLLBACK');
+  });
+  expect(idsOf(await take(1, 'bulk', 100))).toEqual(deliveries.slice(0, 2));
+});
