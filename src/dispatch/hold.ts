@@ -71,9 +71,13 @@ export async function takeChunks(
 ): Promise<Taken[]> {
   let taken: Taken[] = [];
   try {
-    await pool.run(async (tx) => {
-      taken = await takeInside(tx, boss, holder, wish);
-    });
+    // Not durable: claims are, and they find out when a crash of the server has undone the fetch. Not so a cut.
+    await pool.run(
+      async (tx) => {
+        taken = await takeInside(tx, boss, holder, wish);
+      },
+      { durable: false },
+    );
     return taken;
   } catch (error) {
     if (!(error instanceof TransactionFailed) || error.outcome !== 'uncertain') throw error;
@@ -135,6 +139,7 @@ async function takeInside(
     return row === undefined ? [] : [{ job, row, unclaimed: row.deliveries - row.claimed_to }];
   });
   const { whole, part, rest } = shareOut(found, room, cut?.slack ?? Number.POSITIVE_INFINITY);
+  if (part !== null || rest.length > 0) await tx.exec('set local synchronous_commit to on');
   if (part !== null && cut !== undefined)
     await split(tx, boss, queue, { ...part.of, keep: part.keep, id: cut.nextId() });
   if (rest.length > 0) await leave(tx, boss, queue, rest);
