@@ -127,7 +127,7 @@ const JOBS_PER_FETCH = 200;
 /** A chunk may go so far beyond the room, as a share of the prefetch, before it is cut: that of a route with one bind. */
 const SLACK = 0.25;
 /** Deliveries that are read at once, about: more would keep the event loop for too long. */
-const READ_AT_ONCE = 1_000;
+const READ_AT_ONCE = 4_000;
 /** Submissions without an answer that are kept for receipts which repeat our reference. */
 const UNANSWERED_MAX = 50_000;
 /** One of many refusals of a kind is logged this often. */
