@@ -7,8 +7,8 @@ import { bossTx, type Pool, TransactionFailed, type Tx } from '../platform/index
 import type { LaneName } from '../policy/index.ts';
 import { notifyDispatch } from './chunks.ts';
 import { readDeliveries } from './read-deliveries.ts';
-import { leave, shareOut, split } from './split.ts';
 import { MOVED } from './receipt-lookups.ts';
+import { leave, shareOut, split } from './split.ts';
 import type { HeldChunk, Item } from './types.ts';
 
 export interface Holder {
