@@ -24,6 +24,7 @@ export const chunk = tocsin.table('chunk', {
   settled: boolean().notNull().default(false),
   createdAt: bigint('created_at', { mode: 'number' }).notNull(),
   returns: smallint(),
+  queued: boolean().notNull().default(true),
 });
 
 export const bindLease = tocsin.table('bind_lease', {

@@ -8,7 +8,8 @@ import { migrate } from '../db/migrate.ts';
 import type { ChildServer } from '../src/child-server.ts';
 import { databaseUrl } from '../src/platform/index.ts';
 import { FaultyLink } from './faulty-link.ts';
-import { msisdn, openRig, type Rig } from './rig.ts';
+import { msisdn } from './numbers.ts';
+import { openRig, type Rig } from './rig.ts';
 import type { Seeded } from './seeded.ts';
 
 export const ACCOUNTS = ['north', 'east', 'south', 'west'] as const;

@@ -23,6 +23,7 @@ import type { LaneName } from '../src/policy/index.ts';
 import { forkSimulator, type LedgerRecord, readLedger, type SimulatorProcess } from '../src/simulator/index.ts';
 import { atEnd } from './ends.ts';
 import { type ProcessFigures, round } from './gauges.ts';
+import { msisdn } from './numbers.ts';
 
 /** The optional parameter in which submit_sm carry `delivery.attempt.segment`, for comparison message by message. */
 export const CORRELATION_TLV = 0x1400;
@@ -183,11 +184,6 @@ export async function openRig(options: RigOptions): Promise<Rig> {
     await close();
     throw error;
   }
-}
-
-/** Numbers of a range that Ofcom keeps for fiction, and beyond it: the simulated carrier listens on loopback alone. */
-export function msisdn(index: number): string {
-  return `+4477${String(index).padStart(8, '0')}`;
 }
 
 async function finals(database: Database): Promise<number> {

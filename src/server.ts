@@ -165,7 +165,7 @@ async function open(
     names,
     process: row.id,
     node: config.node,
-    texts: textSource(pools.dispatch, vault),
+    texts: textSource(vault),
     connect: (name, handlers) => {
       const carrier = policies.carriers[name] as Policies['carriers'][string];
       const wire = connectCarrier(name, carrier, handlers, log, chance);

@@ -72,8 +72,11 @@ export interface BindDispatcherOptions {
   routes: readonly { name: string; lanes: readonly LaneName[] }[];
   process: number;
   clock: Clock;
-  /** Leases have a session of their own: what is renewed each second may not wait behind chores. */
-  pools: { dispatch: Pool; control: Pool; reader: Pool; lease: Pool };
+  /**
+   * Leases have a session of their own: what is renewed each second may not wait behind chores. So have emergencies
+   * (`urgent`): they may not wait behind the fetches of other lanes.
+   */
+  pools: { urgent: Pool; dispatch: Pool; control: Pool; reader: Pool; lease: Pool };
   boss: PgBoss;
   ids: IdAllocator;
   idStock: IdStock;
@@ -110,7 +113,10 @@ interface Feed {
   queue: string;
   /** The queue had nothing: look again when woken or at the next poll. */
   dry: boolean;
-  fetching: boolean;
+  /** Deliveries that the fetch under way may bring; 0 when none is. */
+  fetching: number;
+  /** Woken while a fetch was under way: it may have looked before the commit. */
+  news: boolean;
   /** Something came that may go before all that is in memory. */
   urgent: boolean;
   /** Deliveries of a job, the largest seen lately: guesses how many jobs fill the room. */
@@ -128,6 +134,10 @@ const PREFETCH = { min: 1, max: 12_000 };
 /** Texts in memory: more than all lanes together may hold. */
 const TEXTS_MAX = 100_000;
 const JOBS_PER_FETCH = 200;
+/** A chunk may go so far beyond the room, as a share of the prefetch, before it is cut: that of a route with one bind. */
+const SLACK = 0.25;
+/** Deliveries that are read at once, about: more would keep the event loop for too long. */
+const READ_AT_ONCE = 4_000;
 /** Submissions without an answer that are kept for receipts which repeat our reference. */
 const UNANSWERED_MAX = 50_000;
 /** One of many refusals of a kind is logged this often. */
@@ -151,6 +161,21 @@ const openOf = ({ item, segment }: Sent) => ({
   segment,
   msisdn: item.msisdn,
 });
+
+/** Chunks in the order given, so many together as are read at once: small ones are many, and each read has its cost. */
+function* inReads(taken: readonly Taken[]): Iterable<Taken[]> {
+  let some: Taken[] = [];
+  let deliveries = 0;
+  for (const one of taken) {
+    some.push(one);
+    deliveries += one.chunk.size - one.chunk.claimedTo;
+    if (deliveries < READ_AT_ONCE) continue;
+    yield some;
+    some = [];
+    deliveries = 0;
+  }
+  if (some.length > 0) yield some;
+}
 
 const reportsOf = ({ receipts, receiptsOn }: CarrierPolicy): Reports =>
   receipts === 'none' ? 'none' : receiptsOn === 'failure' ? 'failure' : 'all';
@@ -374,8 +399,10 @@ export class BindDispatcher {
   /** Work was inserted: `route.lane` names, or null for all. */
   wake(queues: ReadonlySet<string> | null): void {
     for (const feed of this.#feeds) {
-      if (queues === null || queues.has(`${feed.route}.${feed.lane}`)) feed.dry = false;
-      if (queues !== null && !feed.dry) feed.urgent = feed.lane === 'emergency';
+      if (queues !== null && !queues.has(`${feed.route}.${feed.lane}`)) continue;
+      feed.dry = false;
+      feed.news = true;
+      if (queues !== null) feed.urgent = feed.lane === 'emergency';
     }
     this.#fetchAll();
   }
@@ -684,24 +711,27 @@ export class BindDispatcher {
 
   #fetchLane(lane: LaneName): void {
     if (this.#stopping || this.#sender === null || this.#holder === null || !this.up || this.resting) return;
-    for (const feed of this.#feeds) {
-      if (feed.lane !== lane || feed.dry || feed.fetching) continue;
-      const free = this.#prefetch - this.#sender.buffered(lane);
+    const ofLane = this.#feeds.filter((feed) => feed.lane === lane);
+    for (const feed of ofLane) {
+      if (feed.dry || feed.fetching > 0) continue;
+      const asked = ofLane.reduce((sum, each) => sum + each.fetching, 0);
+      const free = this.#prefetch - this.#sender.buffered(lane) - asked;
       // A new alert is not left outside while another fills the memory: the first chunk in line is taken all the same.
       const urgent = feed.urgent && free > -this.#prefetch;
       feed.urgent = false;
       if (free < Math.max(1, this.#prefetch / 2) && !urgent) continue;
       const room = Math.min(Math.max(1, free), this.#mayTake(feed));
       if (room === 0) continue;
-      feed.fetching = true;
+      feed.fetching = room;
+      feed.news = false;
       void this.#fetch(feed, room, this.#sender, this.#holder)
         .catch((error: unknown) => {
           feed.dry = true;
           this.#trouble('fetch', error);
         })
         .finally(() => {
-          feed.fetching = false;
-          if (!feed.dry) this.#fetchLane(feed.lane);
+          feed.fetching = 0;
+          this.#fetchLane(feed.lane);
         });
     }
   }
@@ -723,8 +753,9 @@ export class BindDispatcher {
           lane,
           queue: queueName(route.name, lane),
           dry: false,
+          fetching: 0,
+          news: false,
           urgent: false,
-          fetching: false,
           jobSize: Math.max(1, this.#o.carrier.tps / 4),
         })),
     );
@@ -732,28 +763,33 @@ export class BindDispatcher {
 
   async #fetch(feed: Feed, room: number, sender: Sender, holder: Holder): Promise<void> {
     const jobs = Math.max(1, Math.min(JOBS_PER_FETCH, Math.floor(room / feed.jobSize)));
-    const { pools, boss } = this.#o;
+    const { boss, idStock } = this.#o;
     const { queue, route, lane } = feed;
+    const cut = { slack: this.#prefetch * SLACK, nextId: () => idStock.next() };
     const taken = await takeChunks(
-      pools.dispatch,
+      this.#poolOf(lane),
       boss,
       holder,
-      { queue, route, lane, jobs, room },
+      { queue, route, lane, jobs, room, cut },
       this.#insist('fetch', holder),
     );
-    if (taken.length < jobs) feed.dry = true;
+    if (taken.length < jobs && !feed.news) feed.dry = true;
     if (taken.length === 0) return;
     if (this.#o.pull(route) === 'probe') this.#probedAt = this.#o.clock.monotonic();
     for (const one of taken) feed.jobSize = Math.max(1, one.chunk.size, feed.jobSize * 0.9);
-    await this.#load(taken, sender, holder);
+    for (const some of inReads(taken)) await this.#load(some, sender, holder);
+  }
+
+  #poolOf(lane: LaneName): Pool {
+    return lane === 'emergency' ? this.#o.pools.urgent : this.#o.pools.dispatch;
   }
 
   async #load(taken: readonly Taken[], sender: Sender, holder: Holder): Promise<void> {
+    const [first] = taken;
+    if (first === undefined) return;
+    const pool = this.#poolOf(first.chunk.lane);
     // They are ours already: nobody else would read them.
-    const read = await this.#insist(
-      'load',
-      holder,
-    )(() => hydrate(this.#o.pools.dispatch, this.#o.texts, taken, this.#withTlvs));
+    const read = await this.#insist('load', holder)(() => hydrate(pool, this.#o.texts, taken, this.#withTlvs));
     // The lease may have gone meanwhile: whoever has it takes the chunks over.
     if (read === null || !this.#lease.holds(holder.fence)) return;
     if (this.#sender !== sender) {
@@ -766,14 +802,22 @@ export class BindDispatcher {
     }
     for (const [body, text] of read.text) this.#keepText(body, text);
     const later = new Map<HeldChunk, EpochMs>();
-    for (const { chunk, items, cancelled, unsendable } of read.chunks) {
+    let unopenedCount = 0;
+    for (const { chunk, items, cancelled, unsendable, unopened } of read.chunks) {
       this.#endUnsent(chunk, cancelled, FINAL.cancelled, 'cancelled');
       this.#endUnsent(chunk, unsendable, FINAL.failed, 'text or number is gone');
+      this.#endUnsent(chunk, unopened, FINAL.failed, 'text cannot be opened');
+      unopenedCount += unopened.length;
       const due = sender.comesAgainAt(chunk, items);
       if (due === null) sender.add(chunk, items);
       else later.set(chunk, due);
     }
     await this.#giveBack([...later.keys()], holder, later);
+    if (unopenedCount > 0)
+      this.#o.log.error(
+        { bind: this.name, deliveries: unopenedCount },
+        'texts cannot be opened, so their deliveries end as failed: look at TOCSIN_KEYRING, and type: tocsin audit verify',
+      );
   }
 
   #endUnsent(chunk: HeldChunk, items: readonly Item[], state: FinalCode, cause: string): void {

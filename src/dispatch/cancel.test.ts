@@ -112,8 +112,8 @@ test('while its claim is being written', async () => {
 test('while it is being read', async () => {
   let planted: Planted | undefined;
   const { planter, smsc } = await rig('reading', 500, (source) => ({
-    texts: async (bodies) => {
-      const texts = await source.texts(bodies);
+    texts: async (bodies, pool) => {
+      const texts = await source.texts(bodies, pool);
       await vi.waitFor(() => expect(planted).toBeDefined());
       await cancel(planted as Planted);
       await new Promise((resolve) => setTimeout(resolve, 300));

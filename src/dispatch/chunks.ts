@@ -68,7 +68,10 @@ export async function createDispatchQueues(boss: PgBoss, routes: string[], lanes
   }
 }
 
-/** Inserts chunk rows and their jobs in the caller's transaction. Does not notify: one NOTIFY per transaction is enough. */
+/**
+ * Inserts chunk rows and their jobs in the caller's transaction; work for later gets its job when it is due (later.ts).
+ * Does not notify: one NOTIFY per transaction is enough.
+ */
 export async function insertChunks(tx: Tx, boss: PgBoss, chunks: readonly NewChunk[], now: EpochMs): Promise<void> {
   if (chunks.length === 0) return;
   const rows = chunks.map((chunk) => ({
@@ -94,37 +97,41 @@ export async function insertChunks(tx: Tx, boss: PgBoss, chunks: readonly NewChu
     expires_max: chunk.expiresMax,
     job: randomUUID(),
     created_at: now,
+    queued: chunk.notBefore === null || chunk.notBefore <= now || chunk.schedule === 'carrier',
   }));
   const inserted = await tx.query<{ id: number }>(
     `INSERT INTO chunk (id, day, alert, lane, route, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate,
-                        returns, priority, not_before, expires_min, expires_max, job, created_at)
+                        returns, priority, not_before, expires_min, expires_max, job, created_at, queued)
      SELECT id, day, alert, lane, route, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate,
-            returns, priority, not_before, expires_min, expires_max, job, created_at
+            returns, priority, not_before, expires_min, expires_max, job, created_at, queued
      FROM jsonb_to_recordset($1::text::jsonb) AS c(id bigint, day date, alert uuid, lane smallint, route smallint,
             first_delivery bigint, deliveries integer, delivery_ids bigint[], attempt smallint, possible_duplicate boolean,
-            returns smallint, priority integer, not_before bigint, expires_min bigint, expires_max bigint, job uuid, created_at bigint)
+            returns smallint, priority integer, not_before bigint, expires_min bigint, expires_max bigint, job uuid,
+            created_at bigint, queued boolean)
      ON CONFLICT (id) DO NOTHING RETURNING id`,
     [JSON.stringify(rows)],
   );
   const fresh = new Set(inserted.map((row) => row.id));
-  const byQueue = new Map<string, { id: string; data: object; priority: number; startAfter?: Date }[]>();
-  for (const [index, chunk] of chunks.entries()) {
+  const jobs = chunks.flatMap(({ id, lane, route }, index) => {
     const row = rows[index];
-    if (row === undefined || !fresh.has(chunk.id)) continue;
-    const queue = queueName(chunk.route, chunk.lane);
-    const jobs = byQueue.get(queue) ?? [];
-    byQueue.set(queue, jobs);
-    jobs.push({
-      id: row.job,
-      data: { chunk: chunk.id },
-      priority: row.priority,
-      ...(chunk.notBefore !== null && chunk.notBefore > now && chunk.schedule !== 'carrier'
-        ? { startAfter: new Date(chunk.notBefore) }
-        : {}),
-    });
-  }
-  for (const [queue, jobs] of [...byQueue].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    await boss.insert(queue, jobs, { db: bossTx(tx) });
+    return row?.queued === true && fresh.has(id) ? [{ lane, route, id, job: row.job, priority: row.priority }] : [];
+  });
+  await insertJobs(tx, boss, jobs);
+}
+
+/** Puts chunks into their queues. */
+export async function insertJobs(
+  tx: Tx,
+  boss: PgBoss,
+  jobs: readonly { lane: LaneName; route: string; id: number; job: string; priority: number }[],
+): Promise<void> {
+  const byQueue = Map.groupBy(jobs, ({ route, lane }) => queueName(route, lane));
+  for (const [queue, group] of [...byQueue].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    await boss.insert(
+      queue,
+      group.map(({ id, job, priority }) => ({ id: job, data: { chunk: id }, priority })),
+      { db: bossTx(tx) },
+    );
   }
 }
 

@@ -17,6 +17,7 @@ import { BIND_STATE_CHANNEL, BindStates } from './bind-state.ts';
 import { createDispatchQueues, DISPATCH_CHANNEL } from './chunks.ts';
 import { applyExtras, IdStock } from './extras.ts';
 import type { TextSource } from './hold.ts';
+import { Later } from './later.ts';
 import { takeOverOrphans } from './orphans.ts';
 import { LEASE_CHANNEL, Ownership } from './ownership.ts';
 import { ReceiptIndex } from './receipts.ts';
@@ -100,6 +101,7 @@ export class Dispatch {
   readonly #watch: RouteWatch;
   readonly #inForce: RoutesInForce;
   readonly #ownership: Ownership;
+  readonly #later: Later;
   readonly #options: DispatchOptions;
   readonly #cancelled: Set<string>;
   readonly #listeners: { close(): Promise<void> }[] = [];
@@ -110,7 +112,7 @@ export class Dispatch {
     journal: Journal<DispatchExtra>,
     sweeper: Sweeper,
     ownership: Ownership,
-    { states, watch, inForce }: { states: BindStates; watch: RouteWatch; inForce: RoutesInForce },
+    { states, watch, inForce, later }: { states: BindStates; watch: RouteWatch; inForce: RoutesInForce; later: Later },
     cancelled: Set<string>,
   ) {
     this.#options = options;
@@ -122,6 +124,7 @@ export class Dispatch {
     this.#watch = watch;
     this.#inForce = inForce;
     this.#ownership = ownership;
+    this.#later = later;
   }
 
   static async start(options: DispatchOptions): Promise<Dispatch> {
@@ -180,12 +183,18 @@ export class Dispatch {
           routes: routesOfBind(policies, name),
           process: options.process,
           clock,
-          pools: { dispatch: pools.dispatch, control: pools.control, reader: pools.reader, lease: pools.lease },
+          pools: {
+            urgent: pools.urgent,
+            dispatch: pools.dispatch,
+            control: pools.control,
+            reader: pools.reader,
+            lease: pools.lease,
+          },
           boss,
           ids,
           idStock,
           journal,
-          claimWriter: await open(`claims ${name}`, pools.dispatch),
+          claimWriter: await open(`claims ${name}`, pools.urgent),
           takeoverWriter: await open(`takeover ${name}`),
           texts: options.texts,
           receipts,
@@ -229,11 +238,13 @@ export class Dispatch {
         .map(([name]) => names.bindId(name)),
       onTrouble: trouble('sweeper'),
     });
+    const later = new Later({ ...chores, onTrouble: trouble('work for later') });
     const watch = new RouteWatch(
       { ...{ pool: pools.control, boss, ids, clock, names, states, log }, onTrouble: trouble('routes') },
       policies,
     );
-    const dispatch = new Dispatch(options, binds, journal, sweeper, ownership, { states, watch, inForce }, cancelled);
+    const parts = { states, watch, inForce, later };
+    const dispatch = new Dispatch(options, binds, journal, sweeper, ownership, parts, cancelled);
     dispatch.#listeners.push(
       await database.listen(DISPATCH_CHANNEL, (payload) => {
         const queues = payload === '' ? null : new Set(payload.split(','));
@@ -249,6 +260,7 @@ export class Dispatch {
     ownership.start();
     sweeper.start();
     watch.start();
+    later.start();
     return dispatch;
   }
 
@@ -285,8 +297,7 @@ export class Dispatch {
   /** Stops taking work, lets claimed work out, writes everything down, gives the leases back. Bounded by `timeoutMs`. */
   async stop(timeoutMs: number): Promise<void> {
     for (const listener of this.#listeners) await listener.close();
-    await this.#sweeper.stop();
-    await this.#watch.stop();
+    await Promise.all([this.#sweeper.stop(), this.#later.stop(), this.#watch.stop()]);
     await this.#ownership.stop();
     const share = timeoutMs / 3;
     await Promise.all(

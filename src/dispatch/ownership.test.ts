@@ -61,8 +61,8 @@ async function joined(node: string): Promise<{ dispatch: Dispatch; planter: Plan
     ...{ database: db.database, boss, clock, policies, names, process, node, log },
     // Any of them may send what another's planter wrote.
     texts: {
-      texts: async (bodies) =>
-        new Map((await Promise.all(texts.map(({ source }) => source.texts(bodies)))).flatMap((found) => [...found])),
+      texts: async (...wish) =>
+        new Map((await Promise.all(texts.map(({ source }) => source.texts(...wish)))).flatMap((found) => [...found])),
     },
     connect: (bind, handlers) =>
       connectCarrier(bind, policies.carriers[bind] as Policies['carriers'][string], handlers, log, Math.random),

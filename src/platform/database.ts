@@ -8,13 +8,24 @@ export type { ConnectionTarget } from './target.ts';
 
 /**
  * Sessions per purpose: small separate pools, so that readers never wait behind fan-out, nor the journal behind intake.
- * With pg-boss (3), the listener (1) and the key cache (1) a process holds at most 21 connections.
+ * `urgent` is for what an emergency on its way to the wire waits for: its own chunks, and every claim. With pg-boss (3), the
+ * listener (1) and the key cache (1) a process holds at most 22 connections.
  */
-export const poolSizes = { intake: 2, dispatch: 3, journal: 2, fanout: 2, reader: 4, control: 2, lease: 1 } as const;
+export const poolSizes = {
+  intake: 2,
+  urgent: 2,
+  dispatch: 2,
+  journal: 2,
+  fanout: 2,
+  reader: 4,
+  control: 2,
+  lease: 1,
+} as const;
 
 /** Longest time for one statement, per pool. Fan-out writes 5,000 rows at a time; readers must not hold a snapshot over 5 s. */
 export const statementTimeoutsMs: Record<PoolName, number> = {
   intake: 10_000,
+  urgent: 10_000,
   dispatch: 10_000,
   journal: 20_000,
   fanout: 30_000,
@@ -76,6 +87,7 @@ export async function openDatabase(options: DatabaseOptions, log?: DatabaseLog):
     });
   const pools = {
     intake: open('intake'),
+    urgent: open('urgent'),
     dispatch: open('dispatch'),
     journal: open('journal'),
     fanout: open('fanout'),

@@ -6,7 +6,7 @@ import { onTestFinished, vi } from 'vitest';
 import { connectCarrier } from '../../src/dispatch/carrier-wire.ts';
 import { Dispatch } from '../../src/dispatch/dispatch.ts';
 import { type Boss, Planter } from '../../src/dispatch/testing.ts';
-import { DatabaseClock, readDatabaseTime } from '../../src/platform/index.ts';
+import { DatabaseClock, type Pool, readDatabaseTime } from '../../src/platform/index.ts';
 import { loadPolicies, Names, type Policies } from '../../src/policy/index.ts';
 import { PROTOCOL } from '../../src/smpp/index.ts';
 import type { TestDatabase } from './database.ts';
@@ -83,7 +83,7 @@ export async function startProcess(
   const dispatch = await Dispatch.start({
     ...{ database: db.database, boss, clock, names, process, log, node: 'test' },
     policies: { ...policies, carriers: held },
-    texts: { texts: (bodies) => textsOf(bodies) },
+    texts: { texts: textsOf },
     connect: (name, handlers) =>
       connectCarrier(name, policies.carriers[name] as Policies['carriers'][string], handlers, log, Math.random),
   });
@@ -108,8 +108,8 @@ export async function startProcess(
 }
 
 /** Whoever planted it, whichever process sends it. */
-async function textsOf(bodies: readonly number[]): Promise<Map<number, string>> {
-  const texts = new Map<number, string>();
-  for (const { source } of planters) for (const [body, text] of await source.texts(bodies)) texts.set(body, text);
+async function textsOf(bodies: readonly number[], pool: Pool): Promise<Map<number, string | null>> {
+  const texts = new Map<number, string | null>();
+  for (const { source } of planters) for (const [body, text] of await source.texts(bodies, pool)) texts.set(body, text);
   return texts;
 }
