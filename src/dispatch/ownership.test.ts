@@ -81,7 +81,7 @@ async function untilDelivered({ day, deliveries }: Planted): Promise<void> {
       );
       expect(rows[0]?.n).toBe(deliveries.length);
     },
-    { timeout: 15_000, interval: 25 },
+    { timeout: 40_000, interval: 25 },
   );
 }
 
@@ -120,7 +120,7 @@ test('processes that join and leave share the binds, under load, and the carrier
   expect(sessionsMax).toBe(BINDS.length);
   // Nothing was sent twice: a bind that is handed over leaves nothing in doubt.
   expect(smsc.arrived.length).toBe(12_000);
-}, 60_000);
+}, 120_000);
 
 test('a bind is left alone by nodes that may not hold it, whoever is gone', async () => {
   const south = await joined('south');

@@ -589,7 +589,11 @@ export class Sender {
   async #writeClaims(wishes: readonly ClaimWish[]): Promise<ReadonlyMap<number, number>> {
     try {
       const won = await writeClaims(this.#o.claimWriter, this.#o.holder, wishes, this.#o.clock.now());
-      return new Map(wishes.filter(({ chunk }) => won.has(chunk)).map(({ chunk, to }) => [chunk, to]));
+      const moved = new Map(wishes.filter(({ chunk }) => won.has(chunk)).map(({ chunk, to }) => [chunk, to]));
+      const refused = wishes.filter(({ chunk }) => !won.has(chunk)).map(({ chunk }) => chunk);
+      if (refused.length === 0) return moved;
+      // Its lease may have seemed to be over while a renewal was about to commit: then they are ours still.
+      return new Map([...moved, ...((await this.#o.claimedTo(refused)) ?? [])]);
     } catch (error) {
       this.#o.onTrouble(error);
       // It may have committed. What was claimed is sent; what was not is claimed again.
