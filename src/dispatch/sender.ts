@@ -20,6 +20,7 @@ import {
   statusName,
   type Tlv,
 } from '../smpp/index.ts';
+import { BySegment, SegmentSet } from './by-segment.ts';
 import { type ClaimWish, writeClaims } from './claims.ts';
 import type { BindCounts } from './counts.ts';
 import type { Encoder } from './encoder.ts';
@@ -693,8 +694,8 @@ export class Sender {
       alert: item.alert,
       counted: item.counted,
       secretBody: item.secret && !item.counted ? item.body : null,
-      accepted: new Set(),
-      finals: new Map(),
+      accepted: new SegmentSet(),
+      finals: new BySegment(),
       final: null,
       elsewhere: this.#elsewhere(item),
       moved: false,
