@@ -611,16 +611,17 @@ export class Sender {
     };
   }
 
+  /** One for all messages: a closure each would live as long as they do. */
+  readonly #onSettled = (): void => {
+    this.#undecided--;
+    this.kick();
+  };
+
   /** The last operation of a claimed item: when it is durable the item no longer counts towards K. */
   #settled(item: Item, op: JournalOp<DispatchExtra>): void {
     item.chunk.open--;
-    this.#journal(item, {
-      ...op,
-      durable: () => {
-        this.#undecided--;
-        this.kick();
-      },
-    });
+    op.durable = this.#onSettled;
+    this.#journal(item, op);
     this.#finishIfDone(item.chunk);
   }
 
