@@ -167,7 +167,7 @@ export async function openRig(options: RigOptions): Promise<Rig> {
           if (took > withinMs) throw new Error(`${final} of ${count} deliveries were final in time`);
           // Counting is load of its own: seldom while the end is far.
           const leftMs = final === 0 ? 1_000 : (took / final) * (count - final);
-          await sleep(Math.min(2_000, Math.max(50, leftMs / 4)));
+          await sleep(Math.min(5_000, Math.max(50, leftMs / 2)));
           final = await finals(database);
         }
       },

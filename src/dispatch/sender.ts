@@ -21,6 +21,7 @@ import {
   type Tlv,
 } from '../smpp/index.ts';
 import { type Allowance, advance, afterThrownBack, FULL_ALLOWANCE } from './allowance.ts';
+import { BySegment, SegmentSet } from './by-segment.ts';
 import { planClaims } from './claim-plan.ts';
 import { type ClaimWish, writeClaims } from './claims.ts';
 import type { BindCounts } from './counts.ts';
@@ -705,16 +706,17 @@ export class Sender {
     };
   }
 
+  /** One for all messages: a closure each would live as long as they do. */
+  readonly #onSettled = (): void => {
+    this.#undecided--;
+    this.kick();
+  };
+
   /** The last operation of a claimed item: when it is durable the item no longer counts towards K. */
   #settled(item: Item, op: JournalOp<DispatchExtra>): void {
     item.chunk.open--;
-    this.#journal(item, {
-      ...op,
-      durable: () => {
-        this.#undecided--;
-        this.kick();
-      },
-    });
+    op.durable = this.#onSettled;
+    this.#journal(item, op);
     this.#finishIfDone(item.chunk);
   }
 
@@ -788,8 +790,8 @@ export class Sender {
       alert: item.alert,
       counted: item.counted,
       secretBody: item.secret && !item.counted ? item.body : null,
-      accepted: new Set(),
-      finals: new Map(),
+      accepted: new SegmentSet(),
+      finals: new BySegment(),
       final: null,
       elsewhere: this.#elsewhere(item),
       moved: false,
