@@ -23,8 +23,8 @@ export const chunk = tocsin.table('chunk', {
   holderFence: bigint('holder_fence', { mode: 'number' }),
   settled: boolean().notNull().default(false),
   createdAt: bigint('created_at', { mode: 'number' }).notNull(),
-  returns: smallint(),
   queued: boolean().notNull().default(true),
+  returns: smallint(),
 });
 
 export const bindLease = tocsin.table('bind_lease', {
