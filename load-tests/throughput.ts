@@ -29,7 +29,7 @@ export async function throughput(options: Record<string, string>): Promise<Throu
   const baseline = await baselines(messages);
   const rig = await openRig({
     accounts: [{ systemId: 'load' }],
-    carriers: { load: { tps: 200_000, window: 2_000, claimLimit: 8_000 } },
+    carriers: { load: { tps: 200_000, window: 2_000, sessions: 2, claimLimit: 8_000 } },
   });
   try {
     const key = await rig.key(['bulk']);

@@ -45,8 +45,11 @@ export async function insertFacts<Row extends object>(
   if (options.onConflict === 'error') {
     const { lines, parameters } = encode(table, sorted, shared);
     parameters.push(String(entry));
-    await tx.query(statementsOf(table, shared).insert, parameters);
-    return { inserted: sorted, parts: partsOf(table, sorted, lines) };
+    const written = tx.query(statementsOf(table, shared).insert, parameters);
+    // Hashed while the server writes: all of them are new, or none stays.
+    const parts = partsOf(table, sorted, lines);
+    await written;
+    return { inserted: sorted, parts };
   }
   const tried = withoutRepeats({ ...table, key: order }, sorted);
   const { lines, parameters } = encode(table, tried, shared);

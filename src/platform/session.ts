@@ -40,8 +40,9 @@ interface ServerError {
 }
 
 /**
- * One connection to PostgreSQL, over one `postgres` instance that lives exactly as long as its socket. Statements go one
- * after another. After the socket's end, a timeout, or `discard` every call is refused; nothing ever reconnects.
+ * One connection to PostgreSQL, over one `postgres` instance that lives exactly as long as its socket. Statements run in
+ * the order of the calls; those that nobody waits for in between go out together, without a round trip each. After the
+ * socket's end, a timeout, or `discard` every call is refused; nothing ever reconnects.
  */
 export class Session {
   readonly backendPid: number;
@@ -52,7 +53,6 @@ export class Session {
   readonly #socket: SingleUseSocket;
   readonly #options: SessionOptions;
   readonly #state: LifeState;
-  #tail: Promise<unknown> = Promise.resolve();
 
   private constructor(
     sql: postgres.Sql,
@@ -188,20 +188,7 @@ export class Session {
     clearTimeout(timer);
   }
 
-  #send<T>(
-    text: string,
-    params: readonly unknown[] | undefined,
-    shape: 'objects' | 'arrays',
-    timeoutMs: number,
-  ): Promise<Answer<T>> {
-    const run = (): Promise<Answer<T>> => this.#sendNow<T>(text, params, shape, timeoutMs);
-    const answer = this.#tail.then(run, run);
-    this.#tail = answer;
-    answer.catch(() => undefined);
-    return answer;
-  }
-
-  async #sendNow<T>(
+  async #send<T>(
     text: string,
     params: readonly unknown[] | undefined,
     shape: 'objects' | 'arrays',

@@ -9,7 +9,7 @@
  * until that row alone is refused, reported, and the rest is kept. Facts are nearly always new, so that they are first
  * inserted as such; a batch of which some fact is there already is written again, leaving out what is.
  */
-import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
+import { type ChainWriter, type FactTable, insertFacts, type Part } from '../audit/index.ts';
 import { type EpochMs, TransactionFailed, type Tx } from '../platform/index.ts';
 import { addProgress, noProgress, type ProgressDelta } from './progress.ts';
 import { FINAL_STATES, type FinalCode } from './state.ts';
@@ -171,7 +171,6 @@ export class Journal<Extra> {
     batch: JournalOp<Extra>[],
     onConflict: 'error' | 'ignore',
   ): Promise<{ value: undefined; parts: Part[] }> {
-    const parts: Part[] = [];
     const submissions: SubmissionRow[] = [];
     const releases: ReleaseRow[] = [];
     const receipts: ReceiptRow[] = [];
@@ -187,65 +186,95 @@ export class Journal<Extra> {
       if (op.final !== undefined) finals.push(op);
       if (op.extra !== undefined) extras.push(op.extra);
     }
-    const how = { onConflict };
-    if (submissions.length > 0) {
-      const { inserted, parts: submitted } = await insertFacts(tx, submission, submissions, entry, how);
-      parts.push(...submitted);
-      const fresh = inserted.length === submissions.length ? null : new Set(inserted);
-      for (const op of batch) {
-        if (op.submitted !== true || op.alert === undefined || op.day === undefined) continue;
-        if (op.submission === undefined || fresh?.has(op.submission) === false) continue;
-        deltaOf(deltas, op.day, op.alert).submitted++;
-      }
-    }
-    if (releases.length > 0) parts.push(...(await insertFacts(tx, release, releases, entry, how)).parts);
-    const ended = await this.#applyFinals(tx, entry, finals, deltas, how);
-    parts.push(...ended.parts);
-    receipts.push(...ended.receipts);
-    if (receipts.length > 0) parts.push(...(await insertFacts(tx, receipt, receipts, entry, how)).parts);
-    if (unmatched.length > 0) parts.push(...(await insertFacts(tx, unmatchedReceipt, unmatched, entry, how)).parts);
-    if (deltas.size > 0) await addProgress(tx, entry, [...deltas.values()]);
-    if (extras.length > 0) await this.#options.applyExtras(tx, extras);
-    return { value: undefined, parts };
-  }
-
-  /** Ends deliveries, each once. A receipt that came with an end of its own, and second, is a receipt like others. */
-  async #applyFinals(
-    tx: Tx,
-    entry: number,
-    ops: readonly JournalOp<Extra>[],
-    deltas: Map<string, ProgressDelta>,
-    how: { readonly onConflict: 'error' | 'ignore' },
-  ): Promise<{ parts: readonly Part[]; receipts: readonly ReceiptRow[] }> {
-    if (ops.length === 0) return { parts: [], receipts: [] };
-    const rows = ops.map((op) => op.final as FinalStateRow);
-    const { inserted, parts } = await insertFacts(tx, finalState, rows, entry, how);
-    const fresh = inserted.length === rows.length ? null : new Set(inserted);
-    const secrets: number[] = [];
-    for (const op of ops) {
-      const row = op.final as FinalStateRow;
-      if (fresh?.has(row) === false) continue;
-      if (op.secretBody !== undefined) secrets.push(op.secretBody);
-      if (op.alert === undefined) continue;
-      const state = FINAL_STATES[row.state as FinalCode];
-      if (state !== 'submitted') deltaOf(deltas, row.day, op.alert)[state]++;
-    }
-    if (secrets.length > 0) await tx.query('DELETE FROM body WHERE id = ANY($1::bigint[])', [secrets]);
-    return {
-      parts,
-      receipts:
-        fresh === null
-          ? []
-          : await lateReceipts(
-              tx,
-              rows.filter((row) => !fresh.has(row)),
-            ),
+    const write = async <Row extends object>(table: FactTable<Row>, rows: readonly Row[]): Promise<Wrote<Row>> => {
+      const { inserted, parts } = await insertFacts(tx, table, rows, entry, { onConflict });
+      return { parts, fresh: inserted.length === rows.length ? null : new Set(inserted) };
     };
+    const finalRows = finals.map((op) => op.final as FinalStateRow);
+    const progress = async (): Promise<void> => {
+      if (deltas.size > 0) await addProgress(tx, entry, [...deltas.values()]);
+    };
+    if (onConflict === 'error') {
+      // All of it is new, or none stays: nothing waits for an answer of another, and a batch costs one round trip.
+      countSubmitted(deltas, batch, null);
+      const secrets = countEnded(deltas, finals, null);
+      const wrote = await Promise.all([
+        write(submission, submissions),
+        write(release, releases),
+        write(finalState, finalRows),
+        write(receipt, receipts),
+        write(unmatchedReceipt, unmatched),
+        dropSecrets(tx, secrets),
+        progress(),
+        extras.length > 0 ? this.#options.applyExtras(tx, extras) : undefined,
+      ]);
+      return { value: undefined, parts: wrote.flatMap((each) => each?.parts ?? []) };
+    }
+    const ofSubmissions = await write(submission, submissions);
+    countSubmitted(deltas, batch, ofSubmissions.fresh);
+    const ofReleases = await write(release, releases);
+    const { parts: ofFinals, fresh } = await write(finalState, finalRows);
+    await dropSecrets(tx, countEnded(deltas, finals, fresh));
+    // A receipt that came with an end of its own, and second, is a receipt like others.
+    if (fresh !== null) receipts.push(...(await lateReceipts(tx, finalRows, fresh)));
+    const ofReceipts = await write(receipt, receipts);
+    const ofUnmatched = await write(unmatchedReceipt, unmatched);
+    await progress();
+    if (extras.length > 0) await this.#options.applyExtras(tx, extras);
+    const parts = [ofSubmissions.parts, ofReleases.parts, ofFinals, ofReceipts.parts, ofUnmatched.parts].flat();
+    return { value: undefined, parts };
   }
 }
 
+interface Wrote<Row> {
+  parts: readonly Part[];
+  /** The rows that are new; null for all. */
+  fresh: ReadonlySet<Row> | null;
+}
+
+type Counted = Pick<JournalOp<unknown>, 'submission' | 'final' | 'submitted' | 'alert' | 'day' | 'secretBody'>;
+
+function countSubmitted(
+  deltas: Map<string, ProgressDelta>,
+  ops: readonly Counted[],
+  fresh: ReadonlySet<SubmissionRow> | null,
+): void {
+  for (const op of ops) {
+    if (op.submitted !== true || op.alert === undefined || op.day === undefined) continue;
+    if (op.submission === undefined || fresh?.has(op.submission) === false) continue;
+    deltaOf(deltas, op.day, op.alert).submitted++;
+  }
+}
+
+/** Deliveries end once each. @returns the texts that go with them. */
+function countEnded(
+  deltas: Map<string, ProgressDelta>,
+  ops: readonly Counted[],
+  fresh: ReadonlySet<FinalStateRow> | null,
+): number[] {
+  const secrets: number[] = [];
+  for (const op of ops) {
+    const row = op.final as FinalStateRow;
+    if (fresh?.has(row) === false) continue;
+    if (op.secretBody !== undefined) secrets.push(op.secretBody);
+    if (op.alert === undefined) continue;
+    const state = FINAL_STATES[row.state as FinalCode];
+    if (state !== 'submitted') deltaOf(deltas, row.day, op.alert)[state]++;
+  }
+  return secrets;
+}
+
+async function dropSecrets(tx: Tx, bodies: readonly number[]): Promise<undefined> {
+  if (bodies.length > 0) await tx.query('DELETE FROM body WHERE id = ANY($1::bigint[])', [bodies]);
+}
+
 /** The receipts of final states that were not the first: but for those that an earlier try of this batch has written. */
-async function lateReceipts(tx: Tx, left: readonly FinalStateRow[]): Promise<ReceiptRow[]> {
+async function lateReceipts(
+  tx: Tx,
+  rows: readonly FinalStateRow[],
+  fresh: ReadonlySet<FinalStateRow>,
+): Promise<ReceiptRow[]> {
+  const left = rows.filter((row) => !fresh.has(row));
   const receipts = left.flatMap(({ day, delivery, at, cause, receipt: id, bind, attempt, said }): ReceiptRow[] =>
     typeof id === 'number' && typeof bind === 'number' && typeof attempt === 'number' && typeof said === 'number'
       ? [{ day, delivery, id, attempt, segment: 1, bind, state: said, error: cause, duplicate: false, receivedAt: at }]
