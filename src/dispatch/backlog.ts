@@ -73,7 +73,7 @@ export class Backlog {
       `SELECT route, lane, sum(deliveries - claimed_to)::bigint AS waiting,
               sum(deliveries - claimed_to) FILTER (WHERE possible_duplicate)::bigint AS in_doubt,
               min(greatest(created_at, not_before)) FILTER (WHERE claimed_to < deliveries) AS oldest
-       FROM chunk WHERE NOT settled GROUP BY route, lane`,
+       FROM chunk WHERE NOT settled AND NOT parked GROUP BY route, lane`,
     );
     const keyed = rows.map((row) => ({
       ...row,

@@ -23,6 +23,9 @@ import { BindHealth, type Reports, type Verdict } from './health.ts';
 import { type Holder, heldStill, hydrate, type Insist, type Taken, type TextSource, takeChunks } from './hold.ts';
 import { LANES_BY_URGENCY } from './lanes.ts';
 import { BindLease } from './lease.ts';
+import type { Cancelled } from './pause-acts.ts';
+import type { Pauses } from './pauses.ts';
+import { type CancelAnswer, type CancelFields, Recall } from './recall.ts';
 import { ReceiptDesk, type ReceiptDeskStats } from './receipt-desk.ts';
 import type { ReceiptIndex } from './receipts.ts';
 import { restMs } from './retry.ts';
@@ -47,6 +50,8 @@ export interface CarrierWire extends Wire {
   readonly boundSessions: number;
   /** submit_sm on the wire without an answer. */
   readonly unanswered: number;
+  /** Asks the SMSC to give a message up; counts in the window. Never rejects. */
+  cancel(fields: CancelFields): Promise<CancelAnswer>;
   start(): void;
   /** Unbinds gracefully, bounded in time. */
   close(): Promise<void>;
@@ -79,6 +84,8 @@ export interface BindDispatcherOptions {
   receipts: ReceiptIndex;
   /** Alerts that were cancelled lately. */
   cancelled: ReadonlySet<string>;
+  /** What is paused at this instant. */
+  pauses: { readonly now: Pauses };
   laneName: (id: number) => LaneName;
   routeName: (id: number) => string;
   connect: (handlers: WireHandlers) => CarrierWire;
@@ -163,6 +170,9 @@ export class BindDispatcher {
   readonly #texts = new Map<number, string>();
   readonly #withTlvs: boolean;
   readonly #unanswered: Unanswered<Sent> | null;
+  /** Where the carrier is asked to give up what it has of cancelled alerts. */
+  readonly #recall: Recall | null;
+  #encoder: Encoder | null = null;
   #sender: Sender | null = null;
   #holder: Holder | null = null;
   #downSince: number | null;
@@ -200,6 +210,7 @@ export class BindDispatcher {
       index: options.receipts,
       ids: options.idStock,
       counts: this.counts,
+      recalled: (alert) => options.carrier.cancelAccepted === 'request' && options.cancelled.has(alert),
       onTrouble: (error) => this.#trouble('receipts', error),
       moved: (track, attempt, error) => {
         const { bind, clock, lanes, cancelled, idStock } = this.#o;
@@ -223,6 +234,7 @@ export class BindDispatcher {
       onUp: () => this.#onUp(),
       onDown: (reason) => this.#onDown(reason),
     });
+    this.#recall = options.carrier.cancelAccepted === 'request' ? this.#makeRecall() : null;
     this.#lease = new BindLease(options.pools.lease, options.clock, options.bind.id, options.process, {
       won: (fence) => void this.#onWon(fence),
       lost: () => this.#onLost(),
@@ -275,6 +287,7 @@ export class BindDispatcher {
   get condition(): BindCondition {
     if (this.#stopping) return 'leaving';
     if (!this.up) return 'down';
+    if (this.paused) return 'paused';
     return this.resting ? 'resting' : 'able';
   }
 
@@ -341,6 +354,28 @@ export class BindDispatcher {
     this.#sender?.cancel();
   }
 
+  /** What the carrier has of these is asked back, where policy says so. */
+  recall(alerts: readonly Cancelled[]): void {
+    this.#recall?.add(alerts);
+  }
+
+  /** cancel_sm so far, by how they ended; null where the carrier is never asked. */
+  get recalls(): Recall['counts'] | null {
+    return this.#recall?.counts ?? null;
+  }
+
+  /** Nothing goes out through this bind until it is resumed. */
+  get paused(): boolean {
+    return this.#o.pauses.now.has('bind', this.name);
+  }
+
+  /** Something was paused or resumed: what is paused goes back, what is not is fetched. */
+  onPauses(): void {
+    this.#sender?.holdBack();
+    this.#o.onCondition();
+    this.wake(null);
+  }
+
   /** The alerts, with their days, of which deliveries wait here. */
   alerts(): ReadonlyMap<string, string> {
     return this.#sender?.alerts() ?? new Map();
@@ -351,6 +386,7 @@ export class BindDispatcher {
     this.#stopping = true;
     this.#o.onCondition();
     clearInterval(this.#poll);
+    this.#recall?.close();
     const sender = this.#sender;
     if (this.#settingAside !== null)
       await Promise.race([this.#settingAside, sleep(timeoutMs, undefined, { ref: false })]);
@@ -378,6 +414,8 @@ export class BindDispatcher {
     if (this.#stopping || !this.#lease.holds(fence)) return;
     this.#holder = holder;
     this.#desk.recover();
+    const encoder = new Encoder(this.#o.carrier, this.#o.lanes, (body) => this.#texts.get(body));
+    this.#encoder = encoder;
     this.#sender = new Sender({
       bind: this.#o.bind,
       carrier: this.#o.carrier,
@@ -388,7 +426,7 @@ export class BindDispatcher {
       journal: this.#o.journal,
       claimWriter: this.#o.claimWriter,
       claimedTo: (chunks) => this.#insist('claims', holder)(() => heldStill(this.#o.pools.dispatch, holder, chunks)),
-      encoder: new Encoder(this.#o.carrier, this.#o.lanes, (body) => this.#texts.get(body)),
+      encoder,
       receipts: this.#o.receipts,
       counts: this.counts,
       unanswered: this.#unanswered,
@@ -396,6 +434,7 @@ export class BindDispatcher {
       secondRoute: (item) => this.#o.secondRoute(item),
       mayOwn: () => this.#lease.fence() === fence,
       cancelled: this.#o.cancelled,
+      pauses: this.#o.pauses,
       onTrouble: (error) => this.#trouble('claims', error),
       onRoom: (lane) => this.#fetchLane(lane),
       onTracked: (messageId) => this.#desk.landed(messageId),
@@ -607,6 +646,7 @@ export class BindDispatcher {
     if (this.#stopping || this.#sender === null || this.#holder === null || !this.up || this.resting) return;
     for (const feed of this.#feeds) {
       if (feed.lane !== lane || feed.dry || feed.fetching) continue;
+      if (this.#o.pauses.now.holdsFeed(this.name, feed.route, lane)) continue;
       const free = this.#prefetch - this.#sender.buffered(lane);
       if (free < Math.max(1, this.#prefetch / 2)) continue;
       const room = Math.min(free, this.#mayTake(feed));
@@ -655,7 +695,7 @@ export class BindDispatcher {
       pools.dispatch,
       boss,
       holder,
-      { queue, route, lane, jobs, room },
+      { queue, route, lane, jobs, room, parks: (alert) => this.#o.pauses.now.has('alert', alert) },
       this.#insist('fetch', holder),
     );
     if (taken.length < jobs) feed.dry = true;
@@ -687,6 +727,19 @@ export class BindDispatcher {
       this.#endUnsent(chunk, unsendable, FINAL.failed, 'text or number is gone');
       sender.add(chunk, items);
     }
+  }
+
+  #makeRecall(): Recall {
+    const { bind, clock, pools, journal, receipts } = this.#o;
+    return new Recall({
+      carrier: () => this.#o.carrier,
+      ...{ bind, clock, pool: pools.reader, journal, receipts },
+      sender: () => this.#sender,
+      // There is an encoder where there is a sender.
+      sourceOf: (sender) => (this.#encoder as Encoder).sourceOf(sender),
+      request: (fields) => this.#wire.cancel(fields),
+      onTrouble: (error) => this.#trouble('recall', error),
+    });
   }
 
   #endUnsent(chunk: HeldChunk, items: readonly Item[], state: FinalCode, cause: string): void {

@@ -1,6 +1,6 @@
 /** A bind's sessions as dispatch sees them: `smpp`'s CarrierBind under the carrier's policy. */
 import type { CarrierPolicy } from '../policy/index.ts';
-import { CarrierBind, type CarrierBindStats, type DialFailure, type TlsOptions } from '../smpp/index.ts';
+import { CarrierBind, type CarrierBindStats, type DialFailure, Status, type TlsOptions } from '../smpp/index.ts';
 import type { CarrierWire, DispatchLog, WireHandlers } from './bind-dispatcher.ts';
 import type { Sent } from './sender.ts';
 
@@ -96,6 +96,16 @@ export function connectCarrier(
     freeFor: (emergency) => bind.freeFor(emergency),
     submit: (pdu, sent, emergency) => bind.submitEncoded(pdu, sent, { emergency }),
     flush: () => bind.flush(),
+    cancel: async (fields) => {
+      const outcome = await bind.request('cancel_sm', fields);
+      if (outcome.kind !== 'answered') return { kind: outcome.kind };
+      const { command, status } = outcome.pdu;
+      // A nack without an error would read as success.
+      return {
+        kind: 'answered',
+        status: command === 'generic_nack' && status === Status.ok ? Status.systemError : status,
+      };
+    },
     close: () => bind.unbind(),
     stats: () => bind.stats(),
   };

@@ -41,6 +41,8 @@ export interface NewChunk {
   notBefore: EpochMs | null;
   /** `carrier`: the SMSC holds it until notBefore, so it is handed over at once. Default `hold`. */
   schedule?: 'hold' | 'carrier';
+  /** Its alert is paused: it gets its job when that is resumed. */
+  parked?: boolean;
   expiresMin: EpochMs;
   expiresMax: EpochMs;
 }
@@ -99,16 +101,17 @@ export async function insertChunks(tx: Tx, boss: PgBoss, chunks: readonly NewChu
     expires_min: chunk.expiresMin,
     expires_max: chunk.expiresMax,
     job: randomUUID(),
+    parked: chunk.parked ?? false,
     created_at: now,
   }));
   const inserted = await tx.query<{ id: number }>(
     `INSERT INTO chunk (id, day, alert, lane, route, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate,
-                        priority, not_before, expires_min, expires_max, job, created_at)
+                        priority, not_before, expires_min, expires_max, job, parked, created_at)
      SELECT id, day, alert, lane, route, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate,
-            priority, not_before, expires_min, expires_max, job, created_at
+            priority, not_before, expires_min, expires_max, job, parked, created_at
      FROM jsonb_to_recordset($1::text::jsonb) AS c(id bigint, day date, alert uuid, lane smallint, route smallint,
             first_delivery bigint, deliveries integer, delivery_ids bigint[], attempt smallint, possible_duplicate boolean,
-            priority integer, not_before bigint, expires_min bigint, expires_max bigint, job uuid, created_at bigint)
+            priority integer, not_before bigint, expires_min bigint, expires_max bigint, job uuid, parked boolean, created_at bigint)
      ON CONFLICT (id) DO NOTHING RETURNING id`,
     [JSON.stringify(rows)],
   );
@@ -116,7 +119,7 @@ export async function insertChunks(tx: Tx, boss: PgBoss, chunks: readonly NewChu
   const byQueue = new Map<string, { id: string; data: object; priority: number; startAfter?: Date }[]>();
   for (const [index, chunk] of chunks.entries()) {
     const row = rows[index];
-    if (row === undefined || !fresh.has(chunk.id)) continue;
+    if (row === undefined || row.parked || !fresh.has(chunk.id)) continue;
     const queue = queueName(chunk.route, chunk.lane);
     const jobs = byQueue.get(queue) ?? [];
     byQueue.set(queue, jobs);

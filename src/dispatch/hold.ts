@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import type { PgBoss } from 'pg-boss';
 import { bossTx, type Pool, TransactionFailed, type Tx } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
+import { parkFetched } from './parking.ts';
 import { readDeliveries } from './read-deliveries.ts';
 import { MOVED } from './receipt-lookups.ts';
 import type { HeldChunk, Item } from './types.ts';
@@ -19,6 +20,7 @@ export interface Holder {
 interface ChunkRow {
   id: number;
   day: string;
+  alert: string | null;
   first_delivery: number;
   deliveries: number;
   delivery_ids: number[] | null;
@@ -39,6 +41,8 @@ export interface TakeWish {
   jobs: number;
   /** Deliveries at most, though never fewer than one chunk's. */
   room: number;
+  /** Whether this alert is paused: its chunks are parked. */
+  parks?: (alert: string) => boolean;
 }
 
 export interface Taken {
@@ -101,7 +105,7 @@ async function takeInside(
   tx: Tx,
   boss: PgBoss,
   holder: Holder,
-  { queue, route, lane, jobs, room }: TakeWish,
+  { queue, route, lane, jobs, room, parks }: TakeWish,
 ): Promise<Taken[]> {
   const db = bossTx(tx);
   const fetched = (await boss.fetch<{ chunk: number }>(queue, { batchSize: jobs, includeMetadata: true, db })).sort(
@@ -112,8 +116,8 @@ async function takeInside(
   const rows = await tx.query<ChunkRow>(
     `UPDATE chunk SET holder_process = $2, holder_bind = $3, holder_fence = $4, job = j.job
      FROM unnest($1::bigint[], $5::uuid[]) AS j(id, job)
-     WHERE chunk.id = j.id AND NOT chunk.settled
-     RETURNING chunk.id, day, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, claimed_to, settled, chunk.priority, chunk.job`,
+     WHERE chunk.id = j.id AND NOT chunk.settled AND NOT chunk.parked
+     RETURNING chunk.id, day, alert, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, claimed_to, settled, chunk.priority, chunk.job`,
     [[...byChunk.keys()], holder.process, holder.bind, holder.fence, [...byChunk.values()].map((job) => job.id)],
   );
   const rowOf = new Map(rows.map((row) => [row.id, row]));
@@ -126,6 +130,9 @@ async function takeInside(
       { db },
     );
   }
+  const parked = rows.filter(({ alert }) => alert !== null && parks?.(alert) === true);
+  await parkFetched(tx, boss, queue, parked);
+  for (const { id } of parked) rowOf.delete(id);
   const taken: Taken[] = [];
   const left: ChunkRow[] = [];
   let held = 0;
@@ -143,6 +150,7 @@ async function takeInside(
       chunk: {
         id: row.id,
         day: row.day,
+        alert: row.alert,
         lane,
         route,
         queue,
@@ -153,6 +161,7 @@ async function takeInside(
         claimedTo: row.claimed_to,
         waiting: [],
         open: 0,
+        leaving: null,
         done: false,
       },
     });
@@ -295,6 +304,7 @@ async function hydrateDay(
         worst: 0,
         worstStatus: null,
         returned: null,
+        heldBack: false,
         tlvs: tlvs?.get(row.alert) ?? null,
       };
       if (alert?.cancelled === true) result.cancelled.push(item);

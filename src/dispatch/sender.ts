@@ -26,6 +26,7 @@ import type { Encoder } from './encoder.ts';
 import type { Holder } from './hold.ts';
 import { charge, LANES_BY_URGENCY, type LaneSchedule, newSchedule, nextLane, perLane } from './lanes.ts';
 import { afterCongestion, afterThrottled, FULL_PACE, type Pace, shareAt } from './pace.ts';
+import { type Pauses, planChunk } from './pauses.ts';
 import type { Elsewhere, Match, ReceiptIndex, Track } from './receipts.ts';
 import { nextRetryAt, type RetryPace } from './retry.ts';
 import { saysNoRoute } from './second-route.ts';
@@ -78,6 +79,8 @@ export interface SenderOptions {
   mayOwn: () => boolean;
   /** Alerts that were cancelled lately, wherever their deliveries stood: what is read or claimed since then is not sent. */
   cancelled: ReadonlySet<string>;
+  /** What is paused at this instant. */
+  pauses: { readonly now: Pauses };
   onTrouble: (error: unknown) => void;
   onRoom: (lane: LaneName) => void;
   /** The index now knows this message id: a receipt may be waiting for it. */
@@ -173,6 +176,7 @@ export class Sender {
     this.#held.set(chunk, this.#o.clock.now());
     if (items.length > 0) this.#chunks[chunk.lane].push(chunk);
     else this.#skipRest(chunk);
+    this.holdBack();
     this.kick();
   }
 
@@ -195,6 +199,41 @@ export class Sender {
     if (cancelled.size === 0) return;
     this.#withdraw((item) => cancelled.has(item.alert), FINAL.cancelled, 'cancelled');
     this.kick();
+  }
+
+  /**
+   * Gives back what is paused and not on the wire. What a claim in progress keeps from leaving does so when that has ended,
+   * or when it would be sent.
+   */
+  holdBack(): void {
+    const pauses = this.#o.pauses.now;
+    if (!pauses.any || this.#over) return;
+    for (const lane of LANES_BY_URGENCY) {
+      if (!this.#claiming) for (const chunk of [...this.#chunks[lane]]) this.#holdChunk(pauses, chunk);
+      const ready = this.#ready[lane];
+      const leave = ready.filter((item) => pauses.holds(this.#o.bind.name, item) !== null);
+      if (leave.length === 0) continue;
+      const gone = new Set(leave);
+      ready.splice(0, ready.length, ...ready.filter((item) => !gone.has(item)));
+      for (const item of leave) this.#holdItem(item);
+    }
+    this.kick();
+  }
+
+  /**
+   * A place in the throttle for a request that is no message, when no message waits for it; null otherwise. How it was
+   * answered comes to `spareAnswered`.
+   */
+  spare(): Slot | null {
+    if (this.#state !== 'running' || !this.#o.mayOwn() || this.#o.wire.freeFor(false) <= 0) return null;
+    if (LANES_BY_URGENCY.some((lane) => this.#ready[lane].length > 0 || this.#chunks[lane].length > 0)) return null;
+    const slot = this.#throttle.take(this.#o.clock.monotonic());
+    return slot < 0 ? null : slot;
+  }
+
+  spareAnswered(slot: Slot, throttled: boolean): void {
+    this.#throttle.answered(slot, this.#o.clock.monotonic());
+    if (throttled) this.#pause();
   }
 
   /** The alerts, with their days, of which deliveries are here that were not sent. */
@@ -287,7 +326,7 @@ export class Sender {
           // Another segment was refused for good, or the rest was withdrawn: none is sent any more.
           if (item.worst === 4) break;
           item.toSend.unshift(segment);
-          if (this.#over) break;
+          if (this.#over || item.heldBack) break;
           if (item.toSend.length === 1 || !this.#ready[item.chunk.lane].includes(item)) this.#putBack(item);
           return;
         case 'bind':
@@ -317,7 +356,7 @@ export class Sender {
     }
     if (this.#state !== 'lost' && item.inFlight === 0) {
       if (item.toSend.length === 0) this.#attemptOver(item);
-      else if (item.returned !== null || this.#state === 'stopped') this.#partlySent(item);
+      else if (item.returned !== null || item.heldBack || this.#state === 'stopped') this.#partlySent(item);
     }
     this.kick();
   }
@@ -373,6 +412,11 @@ export class Sender {
       if (this.#o.cancelled.has(item.alert)) {
         this.#dropHead(lane, item);
         this.#withdrawClaimed(item, FINAL.cancelled, 'cancelled');
+        continue;
+      }
+      if (this.#o.pauses.now.holds(this.#o.bind.name, item) !== null) {
+        this.#dropHead(lane, item);
+        this.#holdItem(item);
         continue;
       }
       const slot = this.#throttle.take(monotonic);
@@ -466,6 +510,7 @@ export class Sender {
     this.#claiming = true;
     void this.#runClaim(wishes).finally(() => {
       this.#claiming = false;
+      this.holdBack();
       this.kick();
     });
   }
@@ -577,6 +622,7 @@ export class Sender {
     possibleDuplicate: boolean,
     release?: ReleaseRow,
     route = item.chunk.route,
+    parked = false,
   ): void {
     const { chunk } = item;
     this.#settled(item, {
@@ -593,6 +639,7 @@ export class Sender {
         due,
         expiresAt: item.expiresAt,
         chunkId: this.#o.nextId(),
+        parked,
       },
     });
   }
@@ -624,10 +671,17 @@ export class Sender {
   }
 
   #finishIfDone(chunk: HeldChunk): void {
-    if (chunk.done || chunk.open > 0 || chunk.claimedTo < chunk.size) return;
+    if (chunk.done || chunk.open > 0 || (chunk.leaving === null && chunk.claimedTo < chunk.size)) return;
     chunk.done = true;
     this.#held.delete(chunk);
-    this.#o.journal.add(chunk.id, { extra: { kind: 'settle', chunk: chunk.id, queue: chunk.queue, job: chunk.job } });
+    const { id, queue, job, lane, route, leaving: as } = chunk;
+    // Behind the facts of what was claimed of it: until those are durable it may have no other holder.
+    this.#o.journal.add(id, {
+      extra:
+        as === null
+          ? { kind: 'settle', chunk: id, queue, job }
+          : { kind: 'return', chunk: id, job: job.id, lane, route, as },
+    });
     this.#o.onRoom(chunk.lane);
   }
 
@@ -748,11 +802,53 @@ export class Sender {
   /** A claimed item goes back to its queue, unsent or for its unsent rest: the same attempt again in a chunk of its own. */
   #giveBack(item: Item): void {
     const { returned, chunk } = item;
+    const held = this.#o.pauses.now.holds(this.#o.bind.name, item);
     const release =
       returned === null
-        ? this.#releaseRow(item, 0, 'handed-back', null)
+        ? this.#releaseRow(item, 0, held === null ? 'handed-back' : 'paused', null)
         : this.#releaseRow(item, returned.segment, 'bind-refused', returned.status);
-    this.#again(item, chunk.attempt, this.#o.clock.now(), chunk.possibleDuplicate, release);
+    const now = this.#o.clock.now();
+    this.#again(item, chunk.attempt, now, chunk.possibleDuplicate, release, chunk.route, held === 'parked');
+  }
+
+  /** A claimed item that is paused. Of one that is partly on the wire the answers decide. */
+  #holdItem(item: Item): void {
+    if (item.inFlight > 0) item.heldBack = true;
+    else this.#partlySent(item);
+  }
+
+  #holdChunk(pauses: Pauses, chunk: HeldChunk): void {
+    const plan = planChunk(pauses, this.#o.bind.name, chunk);
+    if (plan.kind === 'keep') return;
+    this.#unqueue(chunk);
+    if (plan.kind === 'return') {
+      chunk.waiting = [];
+      chunk.leaving = plan.as;
+      this.#finishIfDone(chunk);
+      this.#o.onRoom(chunk.lane);
+      return;
+    }
+    chunk.waiting = [...plan.stay];
+    const { id, job, day, lane, route, attempt, possibleDuplicate } = chunk;
+    const parked = [...plan.parked].map(([alert, items]) => ({
+      chunkId: this.#o.nextId(),
+      alert,
+      deliveries: items.map((item) => item.id),
+      expiresMin: Math.min(...items.map((item) => item.expiresAt)),
+      expiresMax: Math.max(...items.map((item) => item.expiresAt)),
+    }));
+    this.#o.journal.add(id, {
+      extra: { kind: 'split', chunk: id, job: job.id, day, lane, route, attempt, possibleDuplicate, parked },
+      // A claim beyond them, and then a crash, would lose them.
+      durable: () => this.#afterSplit(chunk),
+    });
+  }
+
+  #afterSplit(chunk: HeldChunk): void {
+    if (this.#over || chunk.done) return;
+    if (chunk.waiting.length === 0) this.#skipRest(chunk);
+    else this.#chunks[chunk.lane].unshift(chunk);
+    this.kick();
   }
 
   #releaseRow(item: Item, segment: number, reason: ReleaseRow['reason'], status: number | null): ReleaseRow {
@@ -803,6 +899,7 @@ export class Sender {
       'expired',
     );
     this.cancel();
+    this.holdBack();
     this.kick();
   }
 

@@ -30,6 +30,8 @@ export interface SweeperOptions {
   lanes: Readonly<Record<LaneName, LanePolicy>>;
   /** Ids of binds whose carrier reports failures only: what they accepted and never reported is `submitted`. */
   quietBinds: readonly number[];
+  /** Makes work of chunks that are parked without a pause; called every few seconds. */
+  unpark?: () => Promise<unknown>;
   /** Takes over what binds hold that policy no longer names; called now and then. */
   orphans: () => Promise<unknown>;
   onTrouble: (error: unknown) => void;
@@ -61,6 +63,8 @@ interface OpenDelivery {
 const CHUNKS_PER_SWEEP = 200;
 const DELIVERIES_PER_STEP = 2_000;
 const SWEEP_MS = 1_000;
+/** Sweeps between two looks at what is parked. */
+const UNPARK_EACH = 3;
 
 export class Sweeper {
   readonly #o: SweeperOptions;
@@ -95,6 +99,7 @@ export class Sweeper {
       [this.#o.clock.now() + this.#shortestRemaining(), CHUNKS_PER_SWEEP],
     );
     await this.#unknownByGrace();
+    if (this.#sweeps % UNPARK_EACH === 0) await this.#o.unpark?.();
     if (this.#sweeps++ % 10 === 0) {
       await this.#o.pool.run((tx) => foldProgress(tx, 200, 50));
       await this.#o.pool.query(
@@ -109,7 +114,9 @@ export class Sweeper {
   async cancelled(day: string, alert: string): Promise<void> {
     await this.#settleUnheld(
       `SELECT DISTINCT c.id FROM delivery d JOIN chunk c ON c.id = d.chunk
-       WHERE d.day = $1::date AND d.alert = $2::uuid AND NOT c.settled AND c.holder_bind IS NULL`,
+       WHERE d.day = $1::date AND d.alert = $2::uuid AND NOT c.settled AND c.holder_bind IS NULL
+       -- Deliveries that moved on to chunks of their own.
+       UNION SELECT c.id FROM chunk c WHERE c.alert = $2::uuid AND NOT c.settled AND c.holder_bind IS NULL`,
       [day, alert],
     );
   }

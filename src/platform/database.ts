@@ -8,7 +8,7 @@ export type { ConnectionTarget } from './target.ts';
 
 /**
  * Sessions per purpose: small separate pools, so that readers never wait behind fan-out, nor the journal behind intake.
- * With pg-boss (3), the listener (1) and the key cache (1) a process holds at most 21 connections.
+ * With pg-boss (3), the listener, the key cache and the board of pauses (1 each) a process holds at most 22 connections.
  */
 export const poolSizes = { intake: 2, dispatch: 3, journal: 2, fanout: 2, reader: 4, control: 2, lease: 1 } as const;
 

@@ -14,6 +14,8 @@ import { type EpochMs, TransactionFailed, type Tx } from '../platform/index.ts';
 import { addProgress, noProgress, type ProgressDelta } from './progress.ts';
 import { FINAL_STATES, type FinalCode } from './state.ts';
 import {
+  type CancellationRow,
+  cancellation,
   type FinalStateRow,
   finalState,
   type ReceiptRow,
@@ -31,6 +33,7 @@ export interface JournalOp<Extra> {
   release?: ReleaseRow;
   receipt?: ReceiptRow;
   unmatched?: UnmatchedReceiptRow;
+  cancellation?: CancellationRow;
   final?: FinalStateRow;
   /** The alert whose progress moves with `final` or `submitted`; left out for alerts with one recipient. */
   alert?: string;
@@ -174,6 +177,7 @@ export class Journal<Extra> {
     const releases: ReleaseRow[] = [];
     const receipts: ReceiptRow[] = [];
     const unmatched: UnmatchedReceiptRow[] = [];
+    const cancellations: CancellationRow[] = [];
     const finals: JournalOp<Extra>[] = [];
     const extras: Extra[] = [];
     const deltas = new Map<string, ProgressDelta>();
@@ -182,6 +186,7 @@ export class Journal<Extra> {
       if (op.release !== undefined) releases.push(op.release);
       if (op.receipt !== undefined) receipts.push(op.receipt);
       if (op.unmatched !== undefined) unmatched.push(op.unmatched);
+      if (op.cancellation !== undefined) cancellations.push(op.cancellation);
       if (op.final !== undefined) finals.push(op);
       if (op.extra !== undefined) extras.push(op.extra);
     }
@@ -202,6 +207,7 @@ export class Journal<Extra> {
     receipts.push(...ended.receipts);
     if (receipts.length > 0) parts.push(...(await insertFacts(tx, receipt, receipts, entry, how)).parts);
     if (unmatched.length > 0) parts.push(...(await insertFacts(tx, unmatchedReceipt, unmatched, entry, how)).parts);
+    if (cancellations.length > 0) parts.push(...(await insertFacts(tx, cancellation, cancellations, entry, how)).parts);
     if (deltas.size > 0) await addProgress(tx, entry, [...deltas.values()]);
     if (extras.length > 0) await this.#options.applyExtras(tx, extras);
     return { value: undefined, parts };

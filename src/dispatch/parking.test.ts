@@ -1,0 +1,158 @@
+/** Parking: nothing of a paused alert is fetched, what was parked comes back in its place, and each step may be repeated. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
+import { ChainWriter } from '../audit/index.ts';
+import { DatabaseClock, openBoss, readDatabaseTime } from '../platform/index.ts';
+import { LANES, loadPolicies, Names } from '../policy/index.ts';
+import { PROTOCOL } from '../smpp/index.ts';
+import { createDispatchQueues, queueName } from './chunks.ts';
+import { takeChunks } from './hold.ts';
+import { parkAlert, unpark, unparkLeft } from './parking.ts';
+import { applyReturn, applySplit } from './part-ways.ts';
+import { setPaused } from './pause-acts.ts';
+import { type Boss, type Planted, Planter } from './testing.ts';
+import type { DispatchExtra } from './types.ts';
+
+let db: TestDatabase;
+let boss: Boss;
+let clock: Awaited<ReturnType<typeof DatabaseClock.open>>;
+let names: Names;
+let planter: Planter;
+let writer: ChainWriter;
+const LANE = 'bulk';
+const ROUTE = 'default';
+const QUEUE = queueName(ROUTE, LANE);
+
+beforeAll(async () => {
+  db = await testDatabase();
+  boss = await openBoss({ target: db.target, onError: () => {} });
+  const { control } = db.database.pools;
+  clock = await DatabaseClock.open(() => readDatabaseTime(control));
+  names = await Names.register(control, loadPolicies('policies', { TOCSIN_DEMO_A_PASSWORD: 'x' }, PROTOCOL));
+  await createDispatchQueues(boss, [ROUTE], [...LANES]);
+  planter = await Planter.open({ database: db.database, boss, clock, names, process: 1 });
+  writer = await ChainWriter.open(control, clock, 1, 'acts');
+});
+afterAll(async () => {
+  clock.close();
+  await boss.stop({ graceful: false });
+});
+
+const pool = () => db.database.pools.control;
+const tools = () => ({
+  ...{ pool: pool(), boss, holdsHere: () => true },
+  laneName: (id: number) => names.laneName(id),
+  routeName: (id: number) => names.routeName(id),
+});
+const pause = ({ alert, day }: Planted, paused = true) =>
+  setPaused(writer, clock, {
+    ...{ scope: 'alert', name: alert, day, organisation: 1, paused, why: null, who: 'test' },
+    until: clock.now() + 3_600_000,
+  });
+const take = (jobs: number, parks = (_: string) => false) =>
+  takeChunks(
+    pool(),
+    boss,
+    { process: 1, bind: names.bindId('demo-a'), fence: 1 },
+    { queue: QUEUE, route: ROUTE, lane: LANE, jobs, room: 1_000, parks },
+    (work) => work(),
+  );
+const firstsOf = (taken: Awaited<ReturnType<typeof take>>) => taken.map(({ firstDelivery }) => firstDelivery);
+
+test('chunks in the queue are parked, and come back in their places when the alert is resumed, before what came later', async () => {
+  const planted = await planter.plant({ lane: LANE, route: ROUTE, count: 8, chunkSize: 2 });
+  expect(await parkAlert(tools(), planted.alert, () => true)).toBe(0);
+  await pause(planted);
+  expect(await parkAlert(tools(), planted.alert, () => true)).toBe(4);
+  expect(await take(10)).toEqual([]);
+  expect(await unpark(tools(), clock.now(), planted.alert)).toBe(0);
+  const later = await planter.plant({ lane: LANE, route: ROUTE, count: 1 });
+  await pause(planted, false);
+  expect(await unpark(tools(), clock.now(), planted.alert)).toBe(4);
+  expect(await unpark(tools(), clock.now(), planted.alert)).toBe(0);
+  const { deliveries } = planted;
+  expect(firstsOf(await take(10))).toEqual([
+    deliveries[0],
+    later.deliveries[0],
+    deliveries[2],
+    deliveries[4],
+    deliveries[6],
+  ]);
+});
+
+test('a chunk that comes later is parked by the fetch that finds it, once; what is parked without a pause becomes work again', async () => {
+  const planted = await planter.plant({ lane: LANE, route: ROUTE, count: 2 });
+  const other = await planter.plant({ lane: LANE, route: ROUTE, count: 2 });
+  const parks = (alert: string) => alert === planted.alert;
+  expect(firstsOf(await take(10, parks))).toEqual([other.deliveries[0]]);
+  expect(await take(10)).toEqual([]);
+  // Nobody has paused it: the act was undone while it was parked.
+  expect(await unparkLeft(tools(), clock.now())).toBe(1);
+  expect(firstsOf(await take(10))).toEqual([planted.deliveries[0]]);
+});
+
+test('a parked chunk of a cancelled alert becomes work, which ends it', async () => {
+  const planted = await planter.plant({ lane: LANE, route: ROUTE, count: 2 });
+  await pause(planted);
+  await parkAlert(tools(), planted.alert, () => true);
+  expect(await unparkLeft(tools(), clock.now())).toBe(0);
+  await db.asSuperuser((session) =>
+    session.query(
+      'INSERT INTO tocsin.alert_cancel (day, alert, producer, at, entry) VALUES ($1::date, $2::uuid, 1, 0, 0)',
+      [planted.day, planted.alert],
+    ),
+  );
+  expect(await unparkLeft(tools(), clock.now())).toBe(1);
+  expect(firstsOf(await take(10))).toEqual([planted.deliveries[0]]);
+});
+
+test('what leaves a mixed chunk leaves it once, however often that is written, and not when another holds the chunk', async () => {
+  const planted = await planter.plant({ lane: LANE, route: ROUTE, count: 4, singles: true });
+  const [taken] = await take(1);
+  const chunk = taken?.chunk;
+  if (chunk === undefined) throw new Error('nothing was taken');
+  const [, second, , fourth] = planted.deliveries as [number, number, number, number];
+  const split = (job: string, chunkId: number) =>
+    pool().run((tx) => {
+      const { id, day, lane, route, attempt, possibleDuplicate } = chunk;
+      const parked = [
+        ...[{ chunkId, alert: planted.alerts[1] as string, deliveries: [second], expiresMin: 1, expiresMax: 2 }],
+        ...[
+          {
+            chunkId: chunkId + 1,
+            alert: planted.alerts[3] as string,
+            deliveries: [fourth],
+            expiresMin: 1,
+            expiresMax: 2,
+          },
+        ],
+      ];
+      const extra = { kind: 'split', chunk: id, job, day, lane, route, attempt, possibleDuplicate, parked } as const;
+      return applySplit(tx, boss, { ...extra, parked }, { laneId: () => 1, routeId: () => 1 }, clock.now());
+    });
+  const listOf = async () =>
+    (await pool().query<{ ids: number[] | null }>('SELECT delivery_ids AS ids FROM chunk WHERE id = $1', [chunk.id]))[0]
+      ?.ids;
+  const parkedOf = () =>
+    pool().query<{ delivery_ids: number[]; parked: boolean }>(
+      'SELECT delivery_ids, parked FROM chunk WHERE id <> $1 AND delivery_ids && $2::bigint[] ORDER BY id',
+      [chunk.id, planted.deliveries],
+    );
+  await split(crypto.randomUUID(), 900_000_001);
+  expect([await listOf(), await parkedOf()]).toEqual([null, []]);
+  await split(chunk.job.id, 900_000_001);
+  await split(chunk.job.id, 900_000_001);
+  expect(await listOf()).toEqual([planted.deliveries[0], 0, planted.deliveries[2], 0]);
+  expect(await parkedOf()).toEqual([second, fourth].map((id) => ({ delivery_ids: [id], parked: true })));
+
+  const back: Extract<DispatchExtra, { kind: 'return' }> = {
+    ...{ kind: 'return', chunk: chunk.id, job: chunk.job.id, lane: chunk.lane, route: chunk.route, as: 'queue' },
+  };
+  const apply = (extra: typeof back) => pool().run((tx) => applyReturn(tx, boss, extra));
+  expect(await apply({ ...back, job: crypto.randomUUID() })).toBe(false);
+  expect(await apply(back)).toBe(true);
+  expect(await apply(back)).toBe(false);
+  expect((await take(10)).map(({ chunk: { id }, deliveryIds }) => [id, deliveryIds])).toEqual([
+    [chunk.id, await listOf()],
+  ]);
+});
