@@ -34,6 +34,8 @@ export const chunk = tocsin.table('chunk', {
   holderFence: bigint('holder_fence', { mode: 'number' }),
   settled: boolean().notNull().default(false),
   createdAt: bigint('created_at', { mode: 'number' }).notNull(),
+  queued: boolean().notNull().default(true),
+  returns: smallint(),
   parked: boolean().notNull().default(false),
 });
 
@@ -72,3 +74,9 @@ export const pauseAct = tocsin.table(
   },
   (table) => [primaryKey({ columns: [table.scope, table.name, table.number] })],
 );
+export const processBeat = tocsin.table('process_beat', {
+  process: bigint({ mode: 'number' }).primaryKey(),
+  node: text().notNull(),
+  binds: smallint().array().notNull(),
+  seenAt: timestamp('seen_at', { withTimezone: true, mode: 'string' }).notNull(),
+});

@@ -73,7 +73,7 @@ export const submission = tocsin.table(
     answeredAt: bigint('answered_at', { mode: 'number' }),
     entry: bigint({ mode: 'number' }).notNull(),
   },
-  (table) => [primaryKey({ columns: [table.day, table.delivery, table.attempt, table.segment] })],
+  (table) => [primaryKey({ columns: [table.day, table.delivery, table.attempt, table.segment, table.outcome] })],
 );
 
 export const receipt = tocsin.table(

@@ -1,6 +1,6 @@
 /** Single alerts over HTTP with keep-alive, by the client that other gateways are loaded with too. */
 import { barrage } from './kannel/http-client.ts';
-import { msisdn } from './rig.ts';
+import { msisdn } from './numbers.ts';
 
 export interface SendOptions {
   url: URL;

@@ -1,7 +1,8 @@
 /** What the machine allows in the same minute: the wire alone, the npm package `smpp` on both ends, the ledger alone. */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { Session, startEmbedded } from '../src/platform/index.ts';
+import postgres from 'postgres';
+import { startEmbedded } from '../src/platform/index.ts';
 import { atEnd } from './ends.ts';
 
 /** submit_sm with receipts a second, client and server in a process each, with the package's own sessions. */
@@ -37,27 +38,38 @@ async function perSecondOf(program: string, messages: number): Promise<number> {
   });
 }
 
-/** Rows of one statement. */
+/** Rows of one statement, and connections that write submissions and receipts side by side. */
 const LEDGER_BATCH = 2_000;
+const LEDGER_CONNECTIONS = 2;
+const LEDGER_PAGE = 5_000;
 
 /**
  * The least ledger that says who was sent what, when, and what became of it: a delivery, a submission and a receipt row
- * per message, partitioned, with the indexes that auditors need, durable, one after the other: deliveries over one
- * connection, the others over two, and nothing else on the machine.
+ * per message, partitioned, with the indexes that auditors need, durable, and nothing else on the machine. The same
+ * tables, statements and settings as the program that set the goal (DESIGN §8), through the same client over TCP; the one
+ * after the other, as there.
  */
 export async function ledgerBaseline(home: string, messages: number): Promise<number> {
-  const start = startEmbedded({ home, log: { info: () => {}, warn: () => {} } });
+  const start = startEmbedded({
+    home,
+    transport: 'tcp',
+    log: { info: () => {}, warn: () => {} },
+    settings: { shared_buffers: '512MB', max_wal_size: '4GB', wal_compression: 'pglz' },
+  });
   const forget = atEnd(async () => (await start).destroy());
   const server = await start;
+  const { hosts, database, user, password } = server.target;
+  const sql = postgres({
+    host: hosts[0]?.host ?? '',
+    port: hosts[0]?.port ?? 0,
+    database,
+    user,
+    pass: password ?? '',
+    max: LEDGER_CONNECTIONS + 1,
+    onnotice: () => {},
+  });
   try {
-    const open = () =>
-      Session.open(server.target, {
-        applicationName: 'ledger baseline',
-        statementTimeoutMs: 60_000,
-        searchPath: 'public',
-      });
-    const sessions = await Promise.all([open(), open()]);
-    await sessions[0].exec(`
+    await sql.unsafe(`
       create table subscriber (id bigint primary key, msisdn bigint not null);
       insert into subscriber select i, 447700900000 + (i::bigint * 7919) % 10000000 from generate_series(1, ${messages}) i;
       create table delivery (id bigint generated always as identity, at bigint not null, alert uuid not null,
@@ -77,49 +89,49 @@ export async function ledgerBaseline(home: string, messages: number): Promise<nu
         partition by range (delivery);
       create table receipt_1 partition of receipt for values from (0) to (100000000);
       create index on receipt (delivery);`);
+    const now = Date.now();
     const from = performance.now();
-    for (let first = 0; first < messages; first += 5_000) {
-      await sessions[0].query(
-        `insert into delivery (at, alert, subscriber, msisdn, lane, route, chunk)
-         select 1, '0190b6f0-0000-7000-8000-000000000000', id, msisdn, 3, 1, $1 from subscriber
-         where id > $1 and id <= $1 + 5000`,
-        [first],
-      );
+    for (let first = 0; first < messages; first += LEDGER_PAGE) {
+      await sql`insert into delivery (at, alert, subscriber, msisdn, lane, route, chunk)
+        select ${now}, '0190b6f0-0000-7000-8000-000000000000', id, msisdn, 3, 1, ${first} from subscriber
+        where id > ${first} and id <= ${first + LEDGER_PAGE}`;
     }
-    const inBatches = async (write: (session: Session, ids: number[], texts: string[]) => Promise<unknown>) => {
-      let next = 0;
-      const work = async (session: Session): Promise<void> => {
-        for (let first = next; first < messages; first = next) {
-          next += LEDGER_BATCH;
-          const length = Math.min(LEDGER_BATCH, messages - first);
-          const ids = Array.from({ length }, (_, index) => first + index + 1);
-          await write(
-            session,
-            ids,
-            ids.map((id) => (id + 0x1000_0000).toString(16)),
-          );
-        }
-      };
-      await Promise.all(sessions.map(work));
-    };
-    await inBatches((session, ids, messageIds) =>
-      session.query(
-        `insert into submission select d, 1, 1, 1, 0, m, s, s + 9
-         from unnest($1::bigint[], $2::text[], $3::bigint[]) as u(d, m, s)`,
-        [ids, messageIds, ids],
-      ),
+    await inBatches(messages, ({ ids, messageIds, sentAt }) => {
+      const answeredAt = sentAt.map((at) => at + 9);
+      return sql`insert into submission select d, 1, 1, 1, 0, m, s, a
+        from unnest(${ids}::bigint[], ${messageIds}::text[], ${sentAt}::bigint[], ${answeredAt}::bigint[]) as u(d, m, s, a)`;
+    });
+    await inBatches(
+      messages,
+      ({ ids, messageIds, sentAt }) => sql`insert into receipt select d, 1, 2, 0, s, 1, m
+        from unnest(${ids}::bigint[], ${messageIds}::text[], ${sentAt}::bigint[]) as u(d, m, s)`,
     );
-    await inBatches((session, ids, messageIds) =>
-      session.query(
-        `insert into receipt select d, 1, 2, 0, s, 1, m from unnest($1::bigint[], $2::text[], $3::bigint[]) as u(d, m, s)`,
-        [ids, messageIds, ids],
-      ),
-    );
-    const perSecond = Math.round(messages / ((performance.now() - from) / 1_000));
-    await Promise.all(sessions.map((session) => session.close()));
-    return perSecond;
+    return Math.round(messages / ((performance.now() - from) / 1_000));
   } finally {
     forget();
+    await sql.end({ timeout: 5 });
     await server.destroy();
   }
+}
+
+interface LedgerBatch {
+  ids: number[];
+  messageIds: string[];
+  sentAt: number[];
+}
+
+/** Writes 1..`messages` in batches, as many at a time as there are connections. */
+async function inBatches(messages: number, write: (batch: LedgerBatch) => PromiseLike<unknown>): Promise<void> {
+  const now = Date.now();
+  let next = 0;
+  const work = async (): Promise<void> => {
+    for (let first = next; first < messages; first = next) {
+      next += LEDGER_BATCH;
+      const length = Math.min(LEDGER_BATCH, messages - first);
+      const ids = Array.from({ length }, (_, index) => first + index + 1);
+      const messageIds = ids.map((id) => (id + 0x1000_0000).toString(16));
+      await write({ ids, messageIds, sentAt: ids.map((id) => now + id) });
+    }
+  };
+  await Promise.all(Array.from({ length: LEDGER_CONNECTIONS }, work));
 }

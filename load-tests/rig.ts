@@ -23,6 +23,7 @@ import type { LaneName } from '../src/policy/index.ts';
 import { forkSimulator, type LedgerRecord, readLedger, type SimulatorProcess } from '../src/simulator/index.ts';
 import { atEnd } from './ends.ts';
 import { type ProcessFigures, round } from './gauges.ts';
+import { msisdn } from './numbers.ts';
 
 /** The optional parameter in which submit_sm carry `delivery.attempt.segment`, for comparison message by message. */
 export const CORRELATION_TLV = 0x1400;
@@ -166,7 +167,7 @@ export async function openRig(options: RigOptions): Promise<Rig> {
           if (took > withinMs) throw new Error(`${final} of ${count} deliveries were final in time`);
           // Counting is load of its own: seldom while the end is far.
           const leftMs = final === 0 ? 1_000 : (took / final) * (count - final);
-          await sleep(Math.min(2_000, Math.max(50, leftMs / 4)));
+          await sleep(Math.min(5_000, Math.max(50, leftMs / 2)));
           final = await finals(database);
         }
       },
@@ -183,11 +184,6 @@ export async function openRig(options: RigOptions): Promise<Rig> {
     await close();
     throw error;
   }
-}
-
-/** Numbers of a range that Ofcom keeps for fiction, and beyond it: the simulated carrier listens on loopback alone. */
-export function msisdn(index: number): string {
-  return `+4477${String(index).padStart(8, '0')}`;
 }
 
 async function finals(database: Database): Promise<number> {

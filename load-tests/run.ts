@@ -36,7 +36,14 @@ type Scenario = (options: Record<string, string>) => Promise<ScenarioFigures | S
 
 /** Loaded when chosen: the memory that a scenario reports is its own. */
 const scenarios: Record<string, () => Promise<Scenario>> = {
+  chaos: async () => (await import('./chaos.ts')).chaos,
+  failover: async () => (await import('./failover.ts')).failover,
+  fanout: async () => (await import('./fanout.ts')).fanout,
+  ingest: async () => (await import('./ingest.ts')).ingest,
   kannel: async () => (await import('./kannel/kannel.ts')).kannel,
+  latency: async () => (await import('./latency.ts')).latency,
+  priority: async () => (await import('./priority.ts')).priority,
+  tps: async () => (await import('./tps.ts')).tps,
   throughput: async () => (await import('./throughput.ts')).throughput,
   window: async () => (await import('./window.ts')).windowUse,
   wire: async () => (await import('./wire.ts')).wire,

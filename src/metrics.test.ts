@@ -81,6 +81,7 @@ test('counts what was accepted, refused, sent, answered and reported, by lane an
   await value('tocsin_receipts_total{bind="near",state="delivered"}', 13);
   await value('tocsin_bind_claimed_deliveries{bind="near"}', 0);
   await value('tocsin_backlog_deliveries{route="island",lane="transaction"}', 1);
+  await value('tocsin_journal_waiting_operations', 0);
   const metrics = await scrape();
   expect(metrics).toMatchObject({
     'tocsin_alerts_accepted_total{lane="emergency"}': 1,

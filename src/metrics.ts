@@ -31,9 +31,18 @@ export class Traffic {
   readonly deliveries = noneOfAnyLane();
 
   request({ method, route, status, ms, problem }: ObservedRequest): void {
-    if (method !== 'POST' || route !== '/v1/alerts') return;
+    if (method !== 'POST' || !/^\/v1\/alerts(?:\/batch)?$/.test(route)) return;
     if (status === 202) this.accepting.add(ms);
-    else if (problem !== null) this.refused.set(problem, (this.refused.get(problem) ?? 0) + 1);
+    else if (problem !== null) this.refuse(problem);
+  }
+
+  /** A line of a batch. */
+  line(problem: ProblemCode | null): void {
+    if (problem !== null) this.refuse(problem);
+  }
+
+  refuse(problem: ProblemCode): void {
+    this.refused.set(problem, (this.refused.get(problem) ?? 0) + 1);
   }
 
   page({ lane, deliveries }: { lane: LaneName; deliveries: number }): void {
@@ -111,8 +120,10 @@ function intakeMetrics(metrics: Metrics, { networks, traffic, intake, fanout }: 
     'Requests answered 202 for an alert that the same Idempotency-Key had stored before',
     () => lanes((lane) => traffic.replayed[lane]),
   );
-  counter('tocsin_alerts_refused_total', 'POST /v1/alerts refused, by the type of the problem', () =>
-    [...traffic.refused].map(([problem, value]) => [{ problem }, value]),
+  counter(
+    'tocsin_alerts_refused_total',
+    'POST /v1/alerts, or lines of a batch, refused, by the type of the problem',
+    () => [...traffic.refused].map(([problem, value]) => [{ problem }, value]),
   );
   histogram('tocsin_alert_accept_seconds', 'From POST /v1/alerts to its 202', () => [[{}, traffic.accepting]]);
   counter(
@@ -186,7 +197,9 @@ function bindMetrics(metrics: Metrics, { dispatch, policies, refusals }: Observe
   gauge('tocsin_bind_buffered_deliveries', 'Deliveries that a bind holds in memory and has not sent', () =>
     dispatch.binds.flatMap((bind) => LANES.map((lane): Sample => [{ bind: bind.name, lane }, bind.buffered(lane)])),
   );
-  gauge('tocsin_bind_up', '1 while a session with the carrier is bound', () => binds(({ up }) => Number(up)));
+  gauge('tocsin_bind_up', '1 while a session with the carrier is bound; left out where another process holds it', () =>
+    dispatch.binds.filter((bind) => !bind.elsewhere).map((bind): Sample => [{ bind: bind.name }, Number(bind.up)]),
+  );
   gauge('tocsin_bind_sessions', 'Sessions bound', () => binds(({ sessions }) => sessions));
   gauge('tocsin_bind_lease_held', '1 while this process is the one that sends on the bind', () =>
     binds(({ held }) => Number(held)),

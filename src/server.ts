@@ -2,7 +2,7 @@
 import { hostname, tmpdir } from 'node:os';
 import { makeDaysAhead, migrate, partitionDays } from '../db/migrate.ts';
 import { KeyCache } from './access/index.ts';
-import { Alerts, HttpPortability, Intake, sweepBodies } from './alerts/index.ts';
+import { Alerts, HttpPortability, Intake, Pressure, sweepBodies } from './alerts/index.ts';
 import { Lists, Recipients } from './audience/index.ts';
 import { ChainWriter } from './audit/index.ts';
 import {
@@ -166,7 +166,8 @@ async function open(
     policies,
     names,
     process: row.id,
-    texts: textSource(pools.dispatch, vault),
+    node: config.node,
+    texts: textSource(vault),
     connect: (name, handlers) => {
       const carrier = policies.carriers[name] as Policies['carriers'][string];
       const wire = connectCarrier(name, carrier, handlers, log, chance);
@@ -225,6 +226,8 @@ async function open(
   });
   shutdown.add('fan-out', 30, () => fanout.stop());
   shutdown.add('intake', 20, () => intake.drain());
+  const pressure = new Pressure({ clock, intake, journalLagMs: () => dispatch.journal.lagMs() });
+  shutdown.add('pressure', 20, async () => pressure.close());
   const metrics = createMetrics();
   const loop = new LoopDelayMonitor();
   shutdown.add('event loop', 10, async () => loop.close());
@@ -270,6 +273,7 @@ async function open(
   const app = createApp(
     {
       keys,
+      pressure: () => pressure.read(),
       alerts: traffic.counting(alerts),
       deliveries: new DeliveryReader(pools.reader, names),
       lists,
@@ -286,7 +290,14 @@ async function open(
       },
       metrics: async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
     },
-    { log, version, spoolDir, draining: () => draining, observe: (request) => traffic.request(request) },
+    {
+      log,
+      version,
+      spoolDir,
+      draining: () => draining,
+      observe: (request) => traffic.request(request),
+      observeLine: (problem) => traffic.line(problem),
+    },
   );
   const http = await startHttp(app, { host: config.host, port: config.port });
   shutdown.add('http', 10, async () => {

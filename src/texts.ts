@@ -1,25 +1,44 @@
 /** Texts for dispatch: sealed bodies, opened. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { TextSource } from './dispatch/index.ts';
-import { KeyGone, type Pool, type Vault } from './platform/index.ts';
+import { KeyGone, TransactionFailed, type Vault } from './platform/index.ts';
 
-export function textSource(pool: Pool, vault: Vault): TextSource {
+/** A keyring that can't be read is asked so often more, with these pauses: it may be a share that comes back. */
+const PAUSES_MS = [50, 200, 800];
+
+export function textSource(vault: Pick<Vault, 'open'>): TextSource {
   return {
-    async texts(bodies) {
+    async texts(bodies, pool) {
       const rows = await pool.query<{ id: number; key_ref: string; sealed: Buffer }>(
         'SELECT id, key_ref, sealed FROM body WHERE id = ANY($1::bigint[])',
         [bodies],
         { retries: 2 },
       );
-      const texts = new Map<number, string>();
+      const texts = new Map<number, string | null>();
       for (const row of rows) {
-        try {
-          texts.set(row.id, (await vault.open(row.key_ref, row.sealed)).text);
-        } catch (error) {
-          // A shredded key: the text is as gone as if its row were.
-          if (!(error instanceof KeyGone)) throw error;
-        }
+        const text = await openedText(vault, row.key_ref, row.sealed);
+        if (text !== undefined) texts.set(row.id, text);
       }
       return texts;
     },
   };
+}
+
+/** Undefined: its key was shredded, so the text is as gone as if its row were. Null: it cannot be opened. */
+async function openedText(
+  vault: Pick<Vault, 'open'>,
+  keyRef: string,
+  sealed: Buffer,
+): Promise<string | null | undefined> {
+  for (let tried = 0; ; tried++) {
+    try {
+      return (await vault.open(keyRef, sealed)).text;
+    } catch (error) {
+      if (error instanceof KeyGone) return undefined;
+      if (error instanceof TransactionFailed) throw error;
+      const pause = (error as NodeJS.ErrnoException).syscall === undefined ? undefined : PAUSES_MS[tried];
+      if (pause === undefined) return null;
+      await sleep(pause);
+    }
+  }
 }

@@ -28,6 +28,11 @@ ALTER TABLE chunk ADD COLUMN parked boolean NOT NULL DEFAULT false;
 --> statement-breakpoint
 CREATE INDEX chunk_parked ON chunk (alert) WHERE parked AND NOT settled;
 --> statement-breakpoint
+-- What is parked is not due: whoever looks for the next that is may not have to pass it by.
+DROP INDEX chunk_later;
+--> statement-breakpoint
+CREATE INDEX chunk_later ON chunk (lane, not_before) WHERE NOT queued AND NOT settled AND NOT parked;
+--> statement-breakpoint
 -- One cancel_sm for one accepted segment, and how it ended. outcome: as in submission.
 CREATE TABLE cancellation (
   day date NOT NULL,

@@ -5,7 +5,7 @@
  */
 import { sendAll } from '../alerts-over-http.ts';
 import { atEnd } from '../ends.ts';
-import { type ProcessFigures, round } from '../gauges.ts';
+import { goFirst, type ProcessFigures, round } from '../gauges.ts';
 import { openRig, type Rig } from '../rig.ts';
 import { installKannel } from './boxes.ts';
 import { startReceiptSink } from './receipt-sink.ts';
@@ -41,6 +41,8 @@ export async function kannel(
   const messages = Number(options.messages ?? 200_000);
   const connections = Number(options.connections ?? 64);
   const from = performance.now();
+  // Before all that is started from here, so that both sides have it alike.
+  const goBack = goFirst();
   const rig = await openRig({
     accounts: [{ systemId: SYSTEM_ID.tocsin }, { systemId: SYSTEM_ID.kannel }],
     carriers: { [SYSTEM_ID.tocsin]: { tps: 200_000, window: 2_000, claimLimit: 8_000 } },
@@ -78,6 +80,7 @@ export async function kannel(
     };
   } finally {
     await rig.close();
+    goBack();
   }
 }
 

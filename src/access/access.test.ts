@@ -145,6 +145,30 @@ test('a revocation whose NOTIFY never came is in force within a second', async (
   );
 });
 
+test('a revocation is in force within a second on a process whose listening connection was just cut', async () => {
+  const other = await openDatabase({ target, applicationName: 'cut off' });
+  const cache = await KeyCache.open({ database: other });
+  const key = await createKey(database, request);
+  const principal = await cache.authenticate(key);
+  expect(principal).not.toBeNull();
+  try {
+    expect(await testing.terminateBackends('cut off listen')).toBe(1);
+    const revokedAt = performance.now();
+    // In the same moment, and no NOTIFY that a new connection could still hear.
+    await testing.asSuperuser((session) =>
+      session.query('insert into api_key_revocation values ($1, 0, 0)', [principal!.apiKey]),
+    );
+    while ((await cache.authenticate(key)) !== null) await sleep(5);
+    expect(performance.now() - revokedAt).toBeLessThan(1_000);
+  } finally {
+    await cache.close();
+    await other.close();
+    await testing.asSuperuser((session) =>
+      session.query('delete from api_key_revocation where api_key = $1', [principal!.apiKey]),
+    );
+  }
+});
+
 test('a database that does not answer makes no revoked key good: after a second a known key is asked for again', async () => {
   const key = await createKey(database, request);
   const { cache } = await cacheOn();

@@ -12,8 +12,10 @@
 export { INTAKE_LIMITS, Intake, type IntakeLimits, type IntakeOptions } from './intake.ts';
 export { HttpPortability, type LookupOutcome, type NetworkLookup } from './portability.ts';
 export type { Backlog } from './predict.ts';
+export { Pressure, type PressureOptions } from './pressure.ts';
 export { dayOf } from './reader.ts';
 export { Alerts, type AlertsOptions } from './service.ts';
+export { type Load, letIn, NO_LOAD, pressureOf, type Verdict, WORST } from './shed.ts';
 export { sweepBodies } from './sweep-bodies.ts';
 export { ALERT_TABLES } from './tables.ts';
 export * from './types.ts';

@@ -93,6 +93,20 @@ export class Intake {
     return this.#urgent.length + this.#rest.length;
   }
 
+  /** How full it is, and how late. */
+  load(): { waitingShare: number; urgentShare: number; storeLagMs: number } {
+    const { queueMax } = this.#limits;
+    const oldest = Math.min(
+      this.#urgent[0]?.since ?? Number.POSITIVE_INFINITY,
+      this.#rest[0]?.since ?? Number.POSITIVE_INFINITY,
+    );
+    return {
+      waitingShare: this.#closing ? 1 : this.#rest.length / queueMax,
+      urgentShare: this.#closing ? 1 : this.#urgent.length / queueMax,
+      storeLagMs: Number.isFinite(oldest) ? this.#o.clock.monotonic() - oldest : 0,
+    };
+  }
+
   /** False: one more would be refused. Ask before the work of sealing is done. */
   hasRoom(urgent: boolean): boolean {
     return !this.#closing && (urgent ? this.#urgent : this.#rest).length < this.#limits.queueMax;

@@ -1,12 +1,25 @@
 /**
  * How much waits ahead, by route and lane, in all processes: an estimate for predictions and for who watches, counted
- * each second and kept up in between.
+ * each second, or more seldom when that takes long, and kept up in between.
  */
 import type { EpochMs, Pool } from '../platform/index.ts';
 import type { LaneName, Names } from '../policy/index.ts';
 import { LANES_BY_URGENCY } from './lanes.ts';
 
-const COUNT_MS = 1_000;
+/** After a count, in ms; and at least so many times what the count took. */
+const REST = { least: 1_000, times: 10 };
+/** Chunks of one statement: a few ms. */
+const PAGE = 10_000;
+
+interface Counted {
+  route: number;
+  lane: number;
+  waiting: number;
+  inDoubt: number;
+  oldest: EpochMs | null;
+  last: number;
+  chunks: number;
+}
 
 export class Backlog {
   readonly #pool: Pool;
@@ -22,14 +35,15 @@ export class Backlog {
     this.#names = names;
   }
 
-  start(): void {
+  start(inMs = REST.least): void {
     this.#timer = setTimeout(() => {
+      const started = performance.now();
       void this.#count()
         .catch(() => undefined)
         .finally(() => {
-          if (!this.#closed) this.start();
+          if (!this.#closed) this.start(Math.max(REST.least, REST.times * (performance.now() - started)));
         });
-    }, COUNT_MS);
+    }, inMs);
   }
 
   stop(): void {
@@ -62,25 +76,37 @@ export class Backlog {
     this.#waiting.set(key, (this.#waiting.get(key) ?? 0) + deliveries);
   }
 
+  /**
+   * Leans on chunk_open. Page by page: a million chunks of single alerts in one statement would keep a session, and its
+   * snapshot, for a third of a second.
+   */
   async #count(): Promise<void> {
-    const rows = await this.#pool.query<{
-      route: number;
-      lane: number;
-      waiting: number;
-      in_doubt: number | null;
-      oldest: number | null;
-    }>(
-      `SELECT route, lane, sum(deliveries - claimed_to)::bigint AS waiting,
-              sum(deliveries - claimed_to) FILTER (WHERE possible_duplicate)::bigint AS in_doubt,
-              min(greatest(created_at, not_before)) FILTER (WHERE claimed_to < deliveries) AS oldest
-       FROM chunk WHERE NOT settled AND NOT parked GROUP BY route, lane`,
-    );
-    const keyed = rows.map((row) => ({
-      ...row,
-      key: `${this.#names.routeName(row.route)}.${this.#names.laneName(row.lane)}`,
-    }));
-    this.#waiting = new Map(keyed.map(({ key, waiting }) => [key, waiting]));
-    this.#inDoubt = new Map(keyed.map(({ key, in_doubt }) => [key, in_doubt ?? 0]));
-    this.#oldest = new Map(keyed.flatMap(({ key, oldest }) => (oldest === null ? [] : [[key, oldest]])));
+    const waiting = new Map<string, number>();
+    const inDoubt = new Map<string, number>();
+    const oldest = new Map<string, EpochMs>();
+    for (let after = 0, more = true; more && !this.#closed; ) {
+      const rows = await this.#pool.query<Counted>(
+        `WITH page AS MATERIALIZED (
+           SELECT id, route, lane, possible_duplicate, CASE WHEN parked THEN 0 ELSE deliveries - claimed_to END AS open,
+                  greatest(created_at, not_before) AS due
+           FROM chunk WHERE NOT settled AND id > $1 ORDER BY id LIMIT $2)
+         SELECT route, lane, sum(open)::bigint AS waiting, min(due) FILTER (WHERE open > 0) AS oldest,
+                coalesce(sum(open) FILTER (WHERE possible_duplicate), 0)::bigint AS "inDoubt",
+                max(id) AS last, count(*) AS chunks
+         FROM page GROUP BY route, lane`,
+        [after, PAGE],
+      );
+      for (const row of rows) {
+        const key = `${this.#names.routeName(row.route)}.${this.#names.laneName(row.lane)}`;
+        waiting.set(key, (waiting.get(key) ?? 0) + row.waiting);
+        inDoubt.set(key, (inDoubt.get(key) ?? 0) + row.inDoubt);
+        if (row.oldest !== null) oldest.set(key, Math.min(row.oldest, oldest.get(key) ?? row.oldest));
+        after = Math.max(after, row.last);
+      }
+      more = rows.reduce((sum, { chunks }) => sum + chunks, 0) === PAGE;
+    }
+    this.#waiting = waiting;
+    this.#inDoubt = inDoubt;
+    this.#oldest = oldest;
   }
 }

@@ -1,7 +1,10 @@
 /**
  * One bind: its lease, its sessions, its fetch loops, its sender and its receipts.
  *
- *   no lease ─won─► taking over ─► sending ─lost─► no lease
+ *   no lease ─won─► dialling, taking over ─► sending ─lost─► no lease
+ *                                            └─ handing over ─► no lease
+ *
+ * Sessions are the holder's alone: dialled when the lease is won, unbound when it is lost or given back.
  *
  * While the lease is held and a session is bound, each lane of each route fetches when it has room: woken by a NOTIFY in
  * the inserting transaction, by room that opened here, and by a poll (deferred and retried jobs send no NOTIFY).
@@ -23,6 +26,7 @@ import { BindHealth, type Reports, type Verdict } from './health.ts';
 import { type Holder, heldStill, hydrate, type Insist, type Taken, type TextSource, takeChunks } from './hold.ts';
 import { LANES_BY_URGENCY } from './lanes.ts';
 import { BindLease } from './lease.ts';
+import { LEASE_CHANNEL } from './ownership.ts';
 import type { Cancelled } from './pause-acts.ts';
 import type { Pauses } from './pauses.ts';
 import { type CancelAnswer, type CancelFields, Recall } from './recall.ts';
@@ -35,6 +39,7 @@ import { returnJob, takeOver } from './takeover.ts';
 import type { Pull } from './tiers.ts';
 import type { DispatchExtra, HeldChunk, Item } from './types.ts';
 import { Unanswered } from './unanswered.ts';
+import { within } from './within.ts';
 
 /** What the bind's sessions call back. */
 export interface WireHandlers {
@@ -52,8 +57,9 @@ export interface CarrierWire extends Wire {
   readonly unanswered: number;
   /** Asks the SMSC to give a message up; counts in the window. Never rejects. */
   cancel(fields: CancelFields): Promise<CancelAnswer>;
+  /** Begins to dial, unless it does already. */
   start(): void;
-  /** Unbinds gracefully, bounded in time. */
+  /** Unbinds gracefully, bounded in time. It may be started again. */
   close(): Promise<void>;
 }
 
@@ -71,8 +77,11 @@ export interface BindDispatcherOptions {
   routes: readonly { name: string; lanes: readonly LaneName[] }[];
   process: number;
   clock: Clock;
-  /** Leases have a session of their own: what is renewed each second may not wait behind chores. */
-  pools: { dispatch: Pool; control: Pool; reader: Pool; lease: Pool };
+  /**
+   * Leases have a session of their own: what is renewed each second may not wait behind chores. So have emergencies
+   * (`urgent`): they may not wait behind the fetches of other lanes.
+   */
+  pools: { urgent: Pool; dispatch: Pool; control: Pool; reader: Pool; lease: Pool };
   boss: PgBoss;
   ids: IdAllocator;
   idStock: IdStock;
@@ -89,6 +98,8 @@ export interface BindDispatcherOptions {
   laneName: (id: number) => LaneName;
   routeName: (id: number) => string;
   connect: (handlers: WireHandlers) => CarrierWire;
+  /** Whether another process has the lease, as far as is known here. */
+  elsewhere: () => boolean;
   log: DispatchLog;
   /** Whether this bind takes work of the route now: others may come first. */
   pull: (route: string) => Pull;
@@ -109,7 +120,12 @@ interface Feed {
   queue: string;
   /** The queue had nothing: look again when woken or at the next poll. */
   dry: boolean;
-  fetching: boolean;
+  /** Deliveries that the fetch under way may bring; 0 when none is. */
+  fetching: number;
+  /** Woken while a fetch was under way: it may have looked before the commit. */
+  news: boolean;
+  /** Something came that may go before all that is in memory. */
+  urgent: boolean;
   /** Deliveries of a job, the largest seen lately: guesses how many jobs fill the room. */
   jobSize: number;
 }
@@ -125,12 +141,20 @@ const PREFETCH = { min: 1, max: 12_000 };
 /** Texts in memory: more than all lanes together may hold. */
 const TEXTS_MAX = 100_000;
 const JOBS_PER_FETCH = 200;
+/** A chunk may go so far beyond the room, as a share of the prefetch, before it is cut: that of a route with one bind. */
+const SLACK = 0.25;
+/** Deliveries that are read at once, about: more would keep the event loop for too long. */
+const READ_AT_ONCE = 4_000;
 /** Submissions without an answer that are kept for receipts which repeat our reference. */
 const UNANSWERED_MAX = 50_000;
 /** One of many refusals of a kind is logged this often. */
 const REFUSALS_LOGGED_EVERY_MS = 60_000;
 /** What a sender gives back when it stops is in the database by then, unless that is in trouble. */
 const WRITTEN_WITHIN_MS = 1_000;
+/** A bind that is handed over lets out what is claimed for this long; then that goes back as well. */
+const HAND_OVER_MS = 5_000;
+/** Fetches under way, and receipts that wait for their commit, are over by then. */
+const LAST_WRITES_MS = 1_500;
 /** A bind that is down gives its chunks back at once where another of the route is able, else after this long. */
 const HAND_BACK_AFTER_MS = 30_000;
 /** An unhealthy bind takes a chunk this often, to learn whether it is well again; never of an emergency. */
@@ -144,6 +168,21 @@ const openOf = ({ item, segment }: Sent) => ({
   segment,
   msisdn: item.msisdn,
 });
+
+/** Chunks in the order given, so many together as are read at once: small ones are many, and each read has its cost. */
+function* inReads(taken: readonly Taken[]): Iterable<Taken[]> {
+  let some: Taken[] = [];
+  let deliveries = 0;
+  for (const one of taken) {
+    some.push(one);
+    deliveries += one.chunk.size - one.chunk.claimedTo;
+    if (deliveries < READ_AT_ONCE) continue;
+    yield some;
+    some = [];
+    deliveries = 0;
+  }
+  if (some.length > 0) yield some;
+}
 
 const reportsOf = ({ receipts, receiptsOn }: CarrierPolicy): Reports =>
   receipts === 'none' ? 'none' : receiptsOn === 'failure' ? 'failure' : 'all';
@@ -189,6 +228,8 @@ export class BindDispatcher {
   readonly #refusals = new Map<number, { at: number; since: number }>();
   #stopping = false;
   #probedAt = Number.NEGATIVE_INFINITY;
+  /** The bind goes to another process. */
+  #leaving = false;
 
   constructor(options: BindDispatcherOptions) {
     this.#o = options;
@@ -230,12 +271,13 @@ export class BindDispatcher {
         sent.owner.answered(sent, answer);
       },
       onIncoming: (incoming) => this.#onIncoming(incoming),
-      onRoom: () => this.#sender?.kick(),
+      onRoom: () => (this.#sender ?? this.#aside)?.kick(),
       onUp: () => this.#onUp(),
       onDown: (reason) => this.#onDown(reason),
     });
     this.#recall = options.carrier.cancelAccepted === 'request' ? this.#makeRecall() : null;
-    this.#lease = new BindLease(options.pools.lease, options.clock, options.bind.id, options.process, {
+    const { pools, clock, bind, process } = options;
+    this.#lease = new BindLease(pools.lease, clock, bind.id, process, LEASE_CHANNEL, {
       won: (fence) => void this.#onWon(fence),
       lost: () => this.#onLost(),
       trouble: (error) => this.#trouble('lease', error),
@@ -251,9 +293,35 @@ export class BindDispatcher {
     this.wake(null);
   }
 
-  start(): void {
-    this.#wire.start();
-    this.#lease.start();
+  /** Another process has the lease, as far as is known here. */
+  get elsewhere(): boolean {
+    return this.#o.elsewhere();
+  }
+
+  get id(): number {
+    return this.#o.bind.id;
+  }
+
+  /** The lease is this process's: it sends, takes over, or hands over. */
+  get leased(): boolean {
+    return this.#lease.held || this.#leaving;
+  }
+
+  async tryWin(): Promise<void> {
+    if (!this.#stopping && !this.#leaving) await this.#lease.tryWin();
+  }
+
+  /** Gives the bind to whichever process takes it: what is claimed goes out, the rest goes back. Bounded in time. */
+  async handOver(): Promise<void> {
+    if (this.#leaving || this.#stopping) return;
+    this.#leaving = true;
+    try {
+      this.#o.log.info({ bind: this.name }, 'the bind goes to another process');
+      await this.#empty(HAND_OVER_MS);
+      await this.#letGo();
+    } finally {
+      this.#leaving = false;
+    }
   }
 
   /** The policy in force. */
@@ -344,14 +412,17 @@ export class BindDispatcher {
   /** Work was inserted: `route.lane` names, or null for all. */
   wake(queues: ReadonlySet<string> | null): void {
     for (const feed of this.#feeds) {
-      if (queues === null || queues.has(`${feed.route}.${feed.lane}`)) feed.dry = false;
+      if (queues !== null && !queues.has(`${feed.route}.${feed.lane}`)) continue;
+      feed.dry = false;
+      feed.news = true;
+      if (queues !== null) feed.urgent = feed.lane === 'emergency';
     }
     this.#fetchAll();
   }
 
   /** Further alerts are among those that were cancelled. */
   cancel(): void {
-    this.#sender?.cancel();
+    (this.#sender ?? this.#aside)?.cancel();
   }
 
   /** What the carrier has of these is asked back, where policy says so. */
@@ -371,7 +442,7 @@ export class BindDispatcher {
 
   /** Something was paused or resumed: what is paused goes back, what is not is fetched. */
   onPauses(): void {
-    this.#sender?.holdBack();
+    (this.#sender ?? this.#aside)?.holdBack();
     this.#o.onCondition();
     this.wake(null);
   }
@@ -381,37 +452,65 @@ export class BindDispatcher {
     return this.#sender?.alerts() ?? new Map();
   }
 
-  /** Stops taking work, lets what is claimed go out, gives the rest back, unbinds. Bounded by `timeoutMs`. */
-  async drain(timeoutMs: number): Promise<void> {
+  /**
+   * Stops taking work, lets what is claimed go out, gives the rest back, unbinds. Bounded by `timeoutMs` and some seconds.
+   * @returns whether all that was sent is written down: then the lease may go at once.
+   */
+  async drain(timeoutMs: number): Promise<boolean> {
     this.#stopping = true;
     this.#o.onCondition();
     clearInterval(this.#poll);
     this.#recall?.close();
-    const sender = this.#sender;
+    return await this.#empty(timeoutMs);
+  }
+
+  /** The end: the lease may go to another process. */
+  async release(): Promise<void> {
+    this.#desk.close();
+    await this.#letGo();
+    await this.#lease.close().catch((error: unknown) => this.#trouble('lease', error));
+  }
+
+  async #letGo(): Promise<void> {
+    this.#holder = null;
+    this.#aside = null;
+    this.#texts.clear();
+    await this.#lease.release().catch((error: unknown) => this.#trouble('lease', error));
+  }
+
+  async #empty(timeoutMs: number): Promise<boolean> {
+    const { clock } = this.#o;
     if (this.#settingAside !== null)
       await Promise.race([this.#settingAside, sleep(timeoutMs, undefined, { ref: false })]);
+    const sender = this.#sender;
+    const holder = this.#holder;
+    let written = sender === null && this.#aside === null;
     if (sender !== null) {
+      // What is fetched from here on goes back.
+      this.#sender = null;
+      this.#aside = sender;
       await sender.drain(timeoutMs);
       const chunks = sender.stop();
       // Else whoever takes the bind over finds them.
-      if (this.#holder !== null && (await sender.drain(WRITTEN_WITHIN_MS))) await this.#giveBack(chunks, this.#holder);
+      written = await sender.drain(WRITTEN_WITHIN_MS);
+      if (holder !== null && written) await this.#giveBack(chunks, holder);
+      await within(clock, LAST_WRITES_MS, () => !this.#feeds.some(({ fetching }) => fetching));
     }
     await this.#wire.close();
-  }
-
-  /** After the journal has drained: the lease may go to another process. */
-  async release(): Promise<void> {
-    this.#desk.close();
-    await this.#lease.release().catch((error: unknown) => this.#trouble('lease', error));
+    await within(clock, LAST_WRITES_MS, () => this.#desk.open === 0);
+    return written;
   }
 
   async #onWon(fence: number): Promise<void> {
     const holder = { process: this.#o.process, bind: this.#o.bind.id, fence };
+    if (this.#stopping || this.#leaving) return;
+    this.#downSince = this.up ? null : this.#o.clock.monotonic();
+    this.#wire.start();
     if (!(await this.#takeOver(holder))) {
       if (!this.#stopping && this.#lease.holds(fence)) setTimeout(() => void this.#onWon(fence), 250);
       return;
     }
-    if (this.#stopping || !this.#lease.holds(fence)) return;
+    if (this.#stopping || this.#leaving || !this.#lease.holds(fence)) return;
     this.#holder = holder;
     this.#desk.recover();
     const encoder = new Encoder(this.#o.carrier, this.#o.lanes, (body) => this.#texts.get(body));
@@ -481,6 +580,8 @@ export class BindDispatcher {
     this.#holder = null;
     this.#texts.clear();
     this.#o.onCondition();
+    // Answers that still come are written down, because they are true.
+    void this.#wire.close();
   }
 
   #onUp(): void {
@@ -505,7 +606,7 @@ export class BindDispatcher {
     const downMs = this.#downSince === null ? 0 : this.#o.clock.monotonic() - this.#downSince;
     if (downMs > HAND_BACK_AFTER_MS || (downMs > 0 && this.#othersAble())) this.#handBackIdle();
     const due = this.#o.clock.monotonic() - this.#lastTakeOver > TAKE_OVER_EACH_MS;
-    if (due && !this.#takingOver && this.#holder !== null) void this.#takeOver(this.#holder);
+    if (due && !this.#takingOver && !this.#leaving && this.#holder !== null) void this.#takeOver(this.#holder);
     this.wake(null);
   }
 
@@ -573,7 +674,12 @@ export class BindDispatcher {
     return false;
   }
 
-  async #giveBack(chunks: readonly HeldChunk[], holder: Holder): Promise<void> {
+  /** @param due when a chunk may be taken again; by default at once. */
+  async #giveBack(
+    chunks: readonly HeldChunk[],
+    holder: Holder,
+    due: ReadonlyMap<HeldChunk, EpochMs> = new Map(),
+  ): Promise<void> {
     if (chunks.length === 0) return;
     await this.#insist(
       'hand back',
@@ -594,7 +700,7 @@ export class BindDispatcher {
           );
           // Claimed deliveries of it are still on their way to the journal: only a chunk without any goes back here.
           if (row !== undefined && chunk.open === 0) {
-            await returnJob(tx, this.#o.boss, row, row.claimed_to, chunk.lane, chunk.route);
+            await returnJob(tx, this.#o.boss, row, row.claimed_to, chunk.lane, chunk.route, due.get(chunk) ?? null);
           }
         }
         await notifyDispatch(tx, chunks);
@@ -644,22 +750,28 @@ export class BindDispatcher {
 
   #fetchLane(lane: LaneName): void {
     if (this.#stopping || this.#sender === null || this.#holder === null || !this.up || this.resting) return;
-    for (const feed of this.#feeds) {
-      if (feed.lane !== lane || feed.dry || feed.fetching) continue;
+    const ofLane = this.#feeds.filter((feed) => feed.lane === lane);
+    for (const feed of ofLane) {
+      if (feed.dry || feed.fetching > 0) continue;
       if (this.#o.pauses.now.holdsFeed(this.name, feed.route, lane)) continue;
-      const free = this.#prefetch - this.#sender.buffered(lane);
-      if (free < Math.max(1, this.#prefetch / 2)) continue;
-      const room = Math.min(free, this.#mayTake(feed));
+      const asked = ofLane.reduce((sum, each) => sum + each.fetching, 0);
+      const free = this.#prefetch - this.#sender.buffered(lane) - asked;
+      // A new alert is not left outside while another fills the memory: the first chunk in line is taken all the same.
+      const urgent = feed.urgent && free > -this.#prefetch;
+      feed.urgent = false;
+      if (free < Math.max(1, this.#prefetch / 2) && !urgent) continue;
+      const room = Math.min(Math.max(1, free), this.#mayTake(feed));
       if (room === 0) continue;
-      feed.fetching = true;
+      feed.fetching = room;
+      feed.news = false;
       void this.#fetch(feed, room, this.#sender, this.#holder)
         .catch((error: unknown) => {
           feed.dry = true;
           this.#trouble('fetch', error);
         })
         .finally(() => {
-          feed.fetching = false;
-          if (!feed.dry) this.#fetchLane(feed.lane);
+          feed.fetching = 0;
+          this.#fetchLane(feed.lane);
         });
     }
   }
@@ -681,7 +793,9 @@ export class BindDispatcher {
           lane,
           queue: queueName(route.name, lane),
           dry: false,
-          fetching: false,
+          fetching: 0,
+          news: false,
+          urgent: false,
           jobSize: Math.max(1, this.#o.carrier.tps / 4),
         })),
     );
@@ -689,28 +803,33 @@ export class BindDispatcher {
 
   async #fetch(feed: Feed, room: number, sender: Sender, holder: Holder): Promise<void> {
     const jobs = Math.max(1, Math.min(JOBS_PER_FETCH, Math.floor(room / feed.jobSize)));
-    const { pools, boss } = this.#o;
+    const { boss, idStock } = this.#o;
     const { queue, route, lane } = feed;
+    const cut = { slack: this.#prefetch * SLACK, nextId: () => idStock.next() };
     const taken = await takeChunks(
-      pools.dispatch,
+      this.#poolOf(lane),
       boss,
       holder,
-      { queue, route, lane, jobs, room, parks: (alert) => this.#o.pauses.now.has('alert', alert) },
+      { queue, route, lane, jobs, room, cut, parks: (alert) => this.#o.pauses.now.has('alert', alert) },
       this.#insist('fetch', holder),
     );
-    if (taken.length < jobs) feed.dry = true;
+    if (taken.length < jobs && !feed.news) feed.dry = true;
     if (taken.length === 0) return;
     if (this.#o.pull(route) === 'probe') this.#probedAt = this.#o.clock.monotonic();
     for (const one of taken) feed.jobSize = Math.max(1, one.chunk.size, feed.jobSize * 0.9);
-    await this.#load(taken, sender, holder);
+    for (const some of inReads(taken)) await this.#load(some, sender, holder);
+  }
+
+  #poolOf(lane: LaneName): Pool {
+    return lane === 'emergency' ? this.#o.pools.urgent : this.#o.pools.dispatch;
   }
 
   async #load(taken: readonly Taken[], sender: Sender, holder: Holder): Promise<void> {
+    const [first] = taken;
+    if (first === undefined) return;
+    const pool = this.#poolOf(first.chunk.lane);
     // They are ours already: nobody else would read them.
-    const read = await this.#insist(
-      'load',
-      holder,
-    )(() => hydrate(this.#o.pools.dispatch, this.#o.texts, taken, this.#withTlvs));
+    const read = await this.#insist('load', holder)(() => hydrate(pool, this.#o.texts, taken, this.#withTlvs));
     // The lease may have gone meanwhile: whoever has it takes the chunks over.
     if (read === null || !this.#lease.holds(holder.fence)) return;
     if (this.#sender !== sender) {
@@ -722,11 +841,23 @@ export class BindDispatcher {
       return;
     }
     for (const [body, text] of read.text) this.#keepText(body, text);
-    for (const { chunk, items, cancelled, unsendable } of read.chunks) {
+    const later = new Map<HeldChunk, EpochMs>();
+    let unopenedCount = 0;
+    for (const { chunk, items, cancelled, unsendable, unopened } of read.chunks) {
       this.#endUnsent(chunk, cancelled, FINAL.cancelled, 'cancelled');
       this.#endUnsent(chunk, unsendable, FINAL.failed, 'text or number is gone');
-      sender.add(chunk, items);
+      this.#endUnsent(chunk, unopened, FINAL.failed, 'text cannot be opened');
+      unopenedCount += unopened.length;
+      const due = sender.comesAgainAt(chunk, items);
+      if (due === null) sender.add(chunk, items);
+      else later.set(chunk, due);
     }
+    await this.#giveBack([...later.keys()], holder, later);
+    if (unopenedCount > 0)
+      this.#o.log.error(
+        { bind: this.name, deliveries: unopenedCount },
+        'texts cannot be opened, so their deliveries end as failed: look at TOCSIN_KEYRING, and type: tocsin audit verify',
+      );
   }
 
   #makeRecall(): Recall {

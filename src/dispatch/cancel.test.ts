@@ -59,6 +59,7 @@ async function rig(name: string, tps: number, textsOf = (source: TextSource): Te
   const log = { info: () => {}, warn: () => {}, error: () => {} };
   const dispatch = await Dispatch.start({
     ...{ database: db.database, boss, clock, policies, names, process, log },
+    node: 'test',
     texts: textsOf(planter.source),
     connect: (bind, handlers) =>
       connectCarrier(bind, policies.carriers[bind] as Policies['carriers'][string], handlers, log, Math.random),
@@ -111,8 +112,8 @@ test('while its claim is being written', async () => {
 test('while it is being read', async () => {
   let planted: Planted | undefined;
   const { planter, smsc } = await rig('reading', 500, (source) => ({
-    texts: async (bodies) => {
-      const texts = await source.texts(bodies);
+    texts: async (bodies, pool) => {
+      const texts = await source.texts(bodies, pool);
       await vi.waitFor(() => expect(planted).toBeDefined());
       await cancel(planted as Planted);
       await new Promise((resolve) => setTimeout(resolve, 300));

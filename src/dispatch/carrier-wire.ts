@@ -3,6 +3,7 @@ import type { CarrierPolicy } from '../policy/index.ts';
 import { CarrierBind, type CarrierBindStats, type DialFailure, Status, type TlsOptions } from '../smpp/index.ts';
 import type { CarrierWire, DispatchLog, WireHandlers } from './bind-dispatcher.ts';
 import type { Sent } from './sender.ts';
+import { Tenures } from './tenures.ts';
 
 /** Beyond what dispatch needs of it: what metrics and people want to know. */
 export interface MeteredWire extends CarrierWire {
@@ -26,78 +27,83 @@ export function connectCarrier(
       "the carrier's certificate is not verified: whoever answers is taken for the carrier",
     );
   }
-  const bind = new CarrierBind<Sent>({
-    hosts: [{ host: carrier.host, port: carrier.port }, ...carrier.otherHosts],
-    returnAfterMs: carrier.returnAfterMs,
-    ...(carrier.tls === null ? {} : { tls: tlsOptions(carrier.tls) }),
-    mode: carrier.bindMode === 'transceiver' ? 'transceiver' : 'pair',
-    systemId: carrier.systemId,
-    password: carrier.password,
-    systemType: carrier.systemType,
-    interfaceVersion: carrier.interfaceVersion,
-    addressTon: carrier.addressTon,
-    addressNpi: carrier.addressNpi,
-    addressRange: carrier.addressRange,
-    optionalParameters: carrier.optionalParameters,
-    connectTimeoutMs: carrier.connectTimeoutMs,
-    bindTimeoutMs: carrier.bindTimeoutMs,
-    sessions: carrier.sessions,
-    backoff: {
-      firstMs: carrier.reconnectFirstMs,
-      factor: 2,
-      maxMs: carrier.reconnectMaxMs,
-      healthyMs: carrier.reconnectHealthyMs,
-      alreadyBoundMs: carrier.alreadyBoundRetryMs,
-    },
-    ...(carrier.outbind === null ? {} : { outbind: carrier.outbind }),
-    random,
-    limits: {
-      window: carrier.window,
-      responseTimeoutMs: carrier.responseTimeoutMs,
-      enquireLinkMs: carrier.enquireLinkMs,
-      // A quiet carrier is asked by enquire_link, however seldom policy says so; silence alone proves nothing.
-      idleTimeoutMs: 0,
-      receiverBusyStatus: carrier.receiptBusyStatus,
-    },
-    handlers: {
-      onAnswer: (sent, answer) => handlers.onAnswer(sent, answer),
-      onDeliver: (incoming) => handlers.onIncoming(incoming),
-      onRoom: () => handlers.onRoom(),
-      onUp: () => {
-        failureLog.over();
-        handlers.onUp();
+  const open = (isCurrent: () => boolean): CarrierBind<Sent> =>
+    new CarrierBind<Sent>({
+      hosts: [{ host: carrier.host, port: carrier.port }, ...carrier.otherHosts],
+      returnAfterMs: carrier.returnAfterMs,
+      ...(carrier.tls === null ? {} : { tls: tlsOptions(carrier.tls) }),
+      mode: carrier.bindMode === 'transceiver' ? 'transceiver' : 'pair',
+      systemId: carrier.systemId,
+      password: carrier.password,
+      systemType: carrier.systemType,
+      interfaceVersion: carrier.interfaceVersion,
+      addressTon: carrier.addressTon,
+      addressNpi: carrier.addressNpi,
+      addressRange: carrier.addressRange,
+      optionalParameters: carrier.optionalParameters,
+      connectTimeoutMs: carrier.connectTimeoutMs,
+      bindTimeoutMs: carrier.bindTimeoutMs,
+      sessions: carrier.sessions,
+      backoff: {
+        firstMs: carrier.reconnectFirstMs,
+        factor: 2,
+        maxMs: carrier.reconnectMaxMs,
+        healthyMs: carrier.reconnectHealthyMs,
+        alreadyBoundMs: carrier.alreadyBoundRetryMs,
       },
-      onDown: () => handlers.onDown('the last session is gone'),
-      onDialFailed: (failure) => failureLog.failed(failure),
-      onOutbindRefused: (error) => log.warn({ bind: name, err: error }, 'an outbind came to nothing'),
-      onOutbindTrouble: (error) => log.error({ bind: name, err: error }, 'can not listen for the carrier to connect'),
-      onSessionClosed: (reason, inFlight, detail) =>
-        log.info({ bind: name, reason, detail, unanswered: inFlight.length }, 'a session with the carrier has ended'),
-      onStats: ({ state, sessions, lastError, bySession }) => {
-        log.info({ bind: name, state, sessions, lastError }, 'the state of a bind has changed');
-        const old = bySession.find(({ omitsTlvs }) => omitsTlvs && carrier.optionalParameters === 'by-version');
-        if (state === 'up' && old !== undefined) {
-          log.warn(
-            { bind: name, peerVersion: old.peerVersion },
-            'the SMSC is older than SMPP 3.4: messages go to it without optional parameters, correlationTlv included',
-          );
-        }
+      ...(carrier.outbind === null ? {} : { outbind: carrier.outbind }),
+      random,
+      limits: {
+        window: carrier.window,
+        responseTimeoutMs: carrier.responseTimeoutMs,
+        enquireLinkMs: carrier.enquireLinkMs,
+        // A quiet carrier is asked by enquire_link, however seldom policy says so; silence alone proves nothing.
+        idleTimeoutMs: 0,
+        receiverBusyStatus: carrier.receiptBusyStatus,
       },
-    },
-  });
+      handlers: {
+        onAnswer: (sent, answer) => handlers.onAnswer(sent, answer),
+        onDeliver: (incoming) => handlers.onIncoming(incoming),
+        onRoom: () => handlers.onRoom(),
+        onUp: () => {
+          failureLog.over();
+          if (isCurrent()) handlers.onUp();
+        },
+        onDown: () => {
+          if (isCurrent()) handlers.onDown('the last session is gone');
+        },
+        onDialFailed: (failure) => failureLog.failed(failure),
+        onOutbindRefused: (error) => log.warn({ bind: name, err: error }, 'an outbind came to nothing'),
+        onOutbindTrouble: (error) => log.error({ bind: name, err: error }, 'can not listen for the carrier to connect'),
+        onSessionClosed: (reason, inFlight, detail) =>
+          log.info({ bind: name, reason, detail, unanswered: inFlight.length }, 'a session with the carrier has ended'),
+        onStats: ({ state, sessions, lastError, bySession }) => {
+          log.info({ bind: name, state, sessions, lastError }, 'the state of a bind has changed');
+          const old = bySession.find(({ omitsTlvs }) => omitsTlvs && carrier.optionalParameters === 'by-version');
+          if (state === 'up' && old !== undefined) {
+            log.warn(
+              { bind: name, peerVersion: old.peerVersion },
+              'the SMSC is older than SMPP 3.4: messages go to it without optional parameters, correlationTlv included',
+            );
+          }
+        },
+      },
+    });
+  const tenures = new Tenures(open);
   return {
     get boundSessions() {
-      return bind.sendingSessions;
+      return tenures.current?.sendingSessions ?? 0;
     },
     get unanswered() {
-      return bind.unanswered;
+      return tenures.unanswered;
     },
-    start: () => bind.start(),
-    freeFor: (emergency) => bind.freeFor(emergency),
-    submit: (pdu, sent, emergency) => bind.submitEncoded(pdu, sent, { emergency }),
-    flush: () => bind.flush(),
+    start: () => tenures.dial(),
+    freeFor: (emergency) => tenures.current?.freeFor(emergency) ?? 0,
+    submit: (pdu, sent, emergency) => tenures.current?.submitEncoded(pdu, sent, { emergency }) ?? false,
+    flush: () => tenures.current?.flush(),
     cancel: async (fields) => {
-      const outcome = await bind.request('cancel_sm', fields);
+      const outcome = await tenures.current?.request('cancel_sm', fields);
+      if (outcome === undefined) return { kind: 'not-sent' };
       if (outcome.kind !== 'answered') return { kind: outcome.kind };
       const { command, status } = outcome.pdu;
       // A nack without an error would read as success.
@@ -106,8 +112,8 @@ export function connectCarrier(
         status: command === 'generic_nack' && status === Status.ok ? Status.systemError : status,
       };
     },
-    close: () => bind.unbind(),
-    stats: () => bind.stats(),
+    close: () => tenures.hangUp(),
+    stats: () => tenures.stats(),
   };
 }
 

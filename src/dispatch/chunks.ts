@@ -8,13 +8,10 @@ import { randomUUID } from 'node:crypto';
 import type { PgBoss } from 'pg-boss';
 import { bossTx, type EpochMs, type Tx } from '../platform/index.ts';
 import type { LaneName, Policies } from '../policy/index.ts';
+import { placePriority } from './place.ts';
 
 /** The channel that wakes dispatch loops; the payload is a comma-joined list of `route.lane`, or empty for all. */
 export const DISPATCH_CHANNEL = 'tocsin_dispatch';
-
-/** The place of handed-back work: before every chunk of the same rank that was never taken. */
-const RANK_STEP = 1_000_000;
-const RANK_MAX = 1_000;
 
 export interface NewChunk {
   /** An allocated id, usually the id of its first delivery. */
@@ -34,8 +31,12 @@ export interface NewChunk {
   /** 1 for the first try. */
   attempt?: number;
   possibleDuplicate?: boolean;
-  /** Higher goes first inside the lane: 0–1,000. */
+  /** How often its deliveries have been given back in this attempt. Default 0. */
+  returns?: number;
+  /** Of emergency, higher goes first: 0–1,000, the highest for follow-ups. */
   rank?: number;
+  /** Its place as it stands, where it has one already: else rank, number and expiry make it. */
+  priority?: number;
   /** Order inside the alert, from 0. */
   number: number;
   notBefore: EpochMs | null;
@@ -55,17 +56,6 @@ export function queueName(route: string, lane: LaneName): string {
   return `${QUEUE_PREFIX}${route}.${lane}`;
 }
 
-/** pg-boss priority inside a dispatch queue: rank first, then the order inside the alert (DESIGN §3). */
-export function chunkPriority(rank: number, number: number): number {
-  return Math.min(rank, RANK_MAX) * RANK_STEP - Math.min(number, RANK_STEP - 1);
-}
-
-/** What `chunkPriority` was made of. */
-export function placeOf(priority: number): { rank: number; number: number } {
-  const rank = Math.ceil(Math.max(0, priority) / RANK_STEP);
-  return { rank, number: rank * RANK_STEP - priority };
-}
-
 /** How often a job may be taken again: a chunk is never lost to a retry limit. */
 export const DISPATCH_QUEUE_OPTIONS = {
   expireInSeconds: 86_399,
@@ -82,7 +72,10 @@ export async function createDispatchQueues(boss: PgBoss, routes: string[], lanes
   }
 }
 
-/** Inserts chunk rows and their jobs in the caller's transaction. Does not notify: one NOTIFY per transaction is enough. */
+/**
+ * Inserts chunk rows and their jobs in the caller's transaction; work for later gets its job when it is due (later.ts).
+ * Does not notify: one NOTIFY per transaction is enough.
+ */
 export async function insertChunks(tx: Tx, boss: PgBoss, chunks: readonly NewChunk[], now: EpochMs): Promise<void> {
   if (chunks.length === 0) return;
   const rows = chunks.map((chunk) => ({
@@ -96,44 +89,57 @@ export async function insertChunks(tx: Tx, boss: PgBoss, chunks: readonly NewChu
     delivery_ids: chunk.deliveryIds ?? null,
     attempt: chunk.attempt ?? 1,
     possible_duplicate: chunk.possibleDuplicate ?? false,
-    priority: chunkPriority(chunk.rank ?? 0, chunk.number),
+    returns: chunk.returns ?? 0,
+    priority:
+      chunk.priority ??
+      placePriority(chunk.lane, {
+        rank: chunk.rank ?? 0,
+        number: chunk.number,
+        expiresMin: chunk.expiresMin,
+        again: chunk.deliveryIds !== undefined,
+      }),
     not_before: chunk.notBefore,
     expires_min: chunk.expiresMin,
     expires_max: chunk.expiresMax,
     job: randomUUID(),
     parked: chunk.parked ?? false,
     created_at: now,
+    queued: chunk.notBefore === null || chunk.notBefore <= now || chunk.schedule === 'carrier',
   }));
   const inserted = await tx.query<{ id: number }>(
     `INSERT INTO chunk (id, day, alert, lane, route, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate,
-                        priority, not_before, expires_min, expires_max, job, parked, created_at)
+                        returns, priority, not_before, expires_min, expires_max, job, parked, created_at, queued)
      SELECT id, day, alert, lane, route, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate,
-            priority, not_before, expires_min, expires_max, job, parked, created_at
+            returns, priority, not_before, expires_min, expires_max, job, parked, created_at, queued
      FROM jsonb_to_recordset($1::text::jsonb) AS c(id bigint, day date, alert uuid, lane smallint, route smallint,
             first_delivery bigint, deliveries integer, delivery_ids bigint[], attempt smallint, possible_duplicate boolean,
-            priority integer, not_before bigint, expires_min bigint, expires_max bigint, job uuid, parked boolean, created_at bigint)
+            returns smallint, priority integer, not_before bigint, expires_min bigint, expires_max bigint, job uuid,
+            parked boolean, created_at bigint, queued boolean)
      ON CONFLICT (id) DO NOTHING RETURNING id`,
     [JSON.stringify(rows)],
   );
   const fresh = new Set(inserted.map((row) => row.id));
-  const byQueue = new Map<string, { id: string; data: object; priority: number; startAfter?: Date }[]>();
-  for (const [index, chunk] of chunks.entries()) {
+  const jobs = chunks.flatMap(({ id, lane, route }, index) => {
     const row = rows[index];
-    if (row === undefined || row.parked || !fresh.has(chunk.id)) continue;
-    const queue = queueName(chunk.route, chunk.lane);
-    const jobs = byQueue.get(queue) ?? [];
-    byQueue.set(queue, jobs);
-    jobs.push({
-      id: row.job,
-      data: { chunk: chunk.id },
-      priority: row.priority,
-      ...(chunk.notBefore !== null && chunk.notBefore > now && chunk.schedule !== 'carrier'
-        ? { startAfter: new Date(chunk.notBefore) }
-        : {}),
-    });
-  }
-  for (const [queue, jobs] of [...byQueue].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    await boss.insert(queue, jobs, { db: bossTx(tx) });
+    const hasJob = row?.queued === true && !row.parked && fresh.has(id);
+    return hasJob ? [{ lane, route, id, job: row.job, priority: row.priority }] : [];
+  });
+  await insertJobs(tx, boss, jobs);
+}
+
+/** Puts chunks into their queues. */
+export async function insertJobs(
+  tx: Tx,
+  boss: PgBoss,
+  jobs: readonly { lane: LaneName; route: string; id: number; job: string; priority: number }[],
+): Promise<void> {
+  const byQueue = Map.groupBy(jobs, ({ route, lane }) => queueName(route, lane));
+  for (const [queue, group] of [...byQueue].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    await boss.insert(
+      queue,
+      group.map(({ id, job, priority }) => ({ id: job, data: { chunk: id }, priority })),
+      { db: bossTx(tx) },
+    );
   }
 }
 

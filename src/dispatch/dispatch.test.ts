@@ -74,6 +74,7 @@ ${extra}`,
     policies,
     names,
     process: process?.id ?? 0,
+    node: 'test',
     texts: planter.source,
     connect: (name, handlers) =>
       connectCarrier(name, policies.carriers[name] as Policies['carriers'][string], handlers, quiet, Math.random),

@@ -2,14 +2,24 @@
 import type { PgBoss } from 'pg-boss';
 import { ChainWriter } from '../audit/index.ts';
 import { type Clock, type Database, IdAllocator } from '../platform/index.ts';
-import { LANES, type LaneName, type Names, type NoRoute, type Policies, type RoutingPolicy } from '../policy/index.ts';
+import {
+  LANES,
+  type LaneName,
+  mayHold,
+  type Names,
+  type NoRoute,
+  type Policies,
+  type RoutingPolicy,
+} from '../policy/index.ts';
 import { Journal } from '../records/index.ts';
 import { BindDispatcher, type CarrierWire, type DispatchLog, type WireHandlers } from './bind-dispatcher.ts';
 import { BIND_STATE_CHANNEL, BindStates } from './bind-state.ts';
 import { createDispatchQueues, DISPATCH_CHANNEL, scheduleOf } from './chunks.ts';
 import { applyExtras, IdStock } from './extras.ts';
 import type { TextSource } from './hold.ts';
+import { Later } from './later.ts';
 import { takeOverOrphans } from './orphans.ts';
+import { LEASE_CHANNEL, Ownership } from './ownership.ts';
 import { parkAlert, unpark, unparkLeft } from './parking.ts';
 import type { Cancelled } from './pause-acts.ts';
 import { PauseBoard } from './pause-board.ts';
@@ -31,6 +41,8 @@ export interface DispatchOptions {
   policies: Policies;
   names: Names;
   process: number;
+  /** The name of this node: carriers may say which nodes may hold them. */
+  node: string;
   texts: TextSource;
   connect: (carrier: string, handlers: WireHandlers) => CarrierWire;
   log: DispatchLog;
@@ -54,25 +66,28 @@ function namesOfBinds({ carriers, routing }: Policies, names: Names): Map<number
 /** The second routes of today: asked for each message, on the hot path. */
 class RoutesInForce {
   #routing: RoutingPolicy;
-  #leadingOn: ReadonlySet<string>;
+  #leadingOn: ReadonlySet<string> = new Set();
+  /** By number. A delivery may have one that policy no longer has, or that only another process knows. */
+  #nameOf: ReadonlyMap<number, string> = new Map();
   readonly #names: Names;
 
   constructor(routing: RoutingPolicy, names: Names) {
     this.#routing = routing;
-    this.#leadingOn = leadingOn(routing);
     this.#names = names;
+    this.use(routing);
   }
 
   use(routing: RoutingPolicy): void {
     this.#routing = routing;
     this.#leadingOn = leadingOn(routing);
+    this.#nameOf = new Map(routing.routes.map(({ name }) => [this.#names.routeId(name), name]));
   }
 
   secondRoute({ chunk, msisdn, sender, firstRoute }: Item): NoRoute | null {
     const { lane, route, possibleDuplicate } = chunk;
     if (!this.#leadingOn.has(route)) return null;
-    const tried = { msisdn, sender, lane, route, possibleDuplicate, firstRoute: this.#names.routeName(firstRoute) };
-    return secondRouteOf(this.#routing, tried);
+    const first = this.#nameOf.get(firstRoute) ?? null;
+    return secondRouteOf(this.#routing, { msisdn, sender, lane, route, possibleDuplicate, firstRoute: first });
   }
 }
 
@@ -89,6 +104,8 @@ export class Dispatch {
   readonly #sweeper: Sweeper;
   readonly #watch: RouteWatch;
   readonly #inForce: RoutesInForce;
+  readonly #ownership: Ownership;
+  readonly #later: Later;
   readonly #options: DispatchOptions;
   readonly #cancelled: Set<string>;
   readonly #board: PauseBoard;
@@ -101,7 +118,8 @@ export class Dispatch {
     binds: BindDispatcher[],
     journal: Journal<DispatchExtra>,
     sweeper: Sweeper,
-    { states, watch, inForce }: { states: BindStates; watch: RouteWatch; inForce: RoutesInForce },
+    ownership: Ownership,
+    { states, watch, inForce, later }: { states: BindStates; watch: RouteWatch; inForce: RoutesInForce; later: Later },
     cancelled: Set<string>,
     board: PauseBoard,
   ) {
@@ -114,6 +132,8 @@ export class Dispatch {
     this.states = states;
     this.#watch = watch;
     this.#inForce = inForce;
+    this.#ownership = ownership;
+    this.#later = later;
   }
 
   static async start(options: DispatchOptions): Promise<Dispatch> {
@@ -184,12 +204,18 @@ export class Dispatch {
           routes: routesOfBind(policies, name),
           process: options.process,
           clock,
-          pools: { dispatch: pools.dispatch, control: pools.control, reader: pools.reader, lease: pools.lease },
+          pools: {
+            urgent: pools.urgent,
+            dispatch: pools.dispatch,
+            control: pools.control,
+            reader: pools.reader,
+            lease: pools.lease,
+          },
           boss,
           ids,
           idStock,
           journal,
-          claimWriter: await open(`claims ${name}`, pools.dispatch),
+          claimWriter: await open(`claims ${name}`, pools.urgent),
           takeoverWriter: await open(`takeover ${name}`),
           texts: options.texts,
           receipts,
@@ -201,6 +227,7 @@ export class Dispatch {
           secondRoute: (item) => inForce.secondRoute(item),
           onCondition: () => states.changed(),
           connect: (handlers) => options.connect(name, handlers),
+          elsewhere: () => ownership.elsewhere(names.bindId(name)),
           log,
           onRefused: (kind, status) => options.onRefused?.(name, kind, status),
           ...(options.onSent === undefined
@@ -217,21 +244,30 @@ export class Dispatch {
       ...lookups,
       lanes: policies.lanes,
     };
-    const bindIds = Object.keys(policies.carriers).map((name) => names.bindId(name));
+    const ownership = new Ownership({
+      pool: pools.lease,
+      clock,
+      process: options.process,
+      node: options.node,
+      binds: binds.filter(({ name }) => mayHold(policies.carriers[name], options.node)),
+      onTrouble: trouble('ownership'),
+    });
     const sweeper = new Sweeper({
       ...chores,
       unpark: () => dispatch.#unpark(null),
-      orphans: () => takeOverOrphans({ ...chores, ids }, options.process, bindIds),
+      orphans: () => takeOverOrphans({ ...chores, ids }, options.process, ownership.wanted),
       quietBinds: Object.entries(policies.carriers)
         .filter(([, carrier]) => carrier.receiptsOn === 'failure')
         .map(([name]) => names.bindId(name)),
       onTrouble: trouble('sweeper'),
     });
+    const later = new Later({ ...chores, onTrouble: trouble('work for later') });
     const watch = new RouteWatch(
       { ...{ pool: pools.control, boss, ids, clock, names, states, log }, onTrouble: trouble('routes') },
       policies,
     );
-    const dispatch = new Dispatch(options, binds, journal, sweeper, { states, watch, inForce }, cancelled, board);
+    const parts = { states, watch, inForce, later };
+    const dispatch = new Dispatch(options, binds, journal, sweeper, ownership, parts, cancelled, board);
     started.dispatch = dispatch;
     dispatch.#remember(early);
     dispatch.#listeners.push(
@@ -243,11 +279,13 @@ export class Dispatch {
       await database.listen(BIND_STATE_CHANNEL, (payload) => {
         if (payload !== String(options.process)) void states.refresh();
       }),
+      await database.listen(LEASE_CHANNEL, () => ownership.look()),
     );
     await states.start();
-    for (const bind of binds) bind.start();
+    ownership.start();
     sweeper.start();
     watch.start();
+    later.start();
     return dispatch;
   }
 
@@ -271,9 +309,9 @@ export class Dispatch {
     this.#watch.use(policies);
   }
 
-  /** Names of binds without a session. */
+  /** Names of binds without a session, those left out that another process holds: that one looks after them. */
   get bindsDown(): string[] {
-    return this.binds.filter((bind) => !bind.up).map((bind) => bind.name);
+    return this.binds.filter((bind) => !bind.up && !bind.elsewhere).map((bind) => bind.name);
   }
 
   /** Queues in which work waits that no bind could take, for longer than a reconnect takes. */
@@ -284,10 +322,15 @@ export class Dispatch {
   /** Stops taking work, lets claimed work out, writes everything down, gives the leases back. Bounded by `timeoutMs`. */
   async stop(timeoutMs: number): Promise<void> {
     for (const listener of this.#listeners) await listener.close();
-    await this.#sweeper.stop();
-    await this.#watch.stop();
+    await Promise.all([this.#sweeper.stop(), this.#later.stop(), this.#watch.stop()]);
+    await this.#ownership.stop();
     const share = timeoutMs / 3;
-    await Promise.all(this.binds.map((bind) => bind.drain(share)));
+    await Promise.all(
+      this.binds.map(async (bind) => {
+        // Another process takes it at once; it need not wait for the binds that take longer.
+        if (await bind.drain(share)) await bind.release();
+      }),
+    );
     await this.states.close();
     if (!(await this.journal.drain(share))) {
       this.#options.log.error(

@@ -106,6 +106,10 @@ export class Encoder {
     item.dataCoding = segmented.dataCoding;
     item.esmClass = segmented.esmClass;
     // `toSend` brought the segments that an SMSC has accepted already.
+    if (item.toSend.length === 0 && segmented.parts.length === 1) {
+      item.toSend = [1];
+      return true;
+    }
     const accepted = new Set(item.toSend);
     item.toSend = [];
     for (let index = 1; index <= segmented.parts.length; index++) if (!accepted.has(index)) item.toSend.push(index);

@@ -24,8 +24,18 @@ export interface ExtrasOptions {
 export function retryChunks(retries: readonly Retry[], options: Pick<ExtrasOptions, 'laneId' | 'routeId'>): NewChunk[] {
   const groups = Map.groupBy(retries, (retry) => {
     const due = Math.ceil(retry.due / DUE_STEP_MS) * DUE_STEP_MS;
-    const alert = retry.parked === true ? retry.alert : '';
-    return [retry.route, retry.lane, retry.day, retry.attempt, retry.possibleDuplicate, due, alert].join('/');
+    return [
+      retry.route,
+      retry.lane,
+      retry.rank,
+      retry.day,
+      retry.attempt,
+      retry.returns,
+      retry.possibleDuplicate,
+      due,
+      // A parked chunk is of one alert.
+      retry.parked === true ? retry.alert : '',
+    ].join('/');
   });
   const chunks: NewChunk[] = [];
   for (const group of groups.values()) {
@@ -45,8 +55,9 @@ export function retryChunks(retries: readonly Retry[], options: Pick<ExtrasOptio
         deliveries: members.length,
         deliveryIds: members.map((member) => member.delivery),
         attempt: first.attempt,
+        returns: first.returns,
         possibleDuplicate: first.possibleDuplicate,
-        rank: 1_000,
+        rank: first.rank,
         number: 0,
         parked: first.parked === true,
         notBefore: Math.max(...members.map((member) => member.due)),

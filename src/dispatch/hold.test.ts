@@ -22,12 +22,17 @@ const wish = (lane: LaneName, jobs: number, room: number): TakeWish => ({
 test('jobs are put in the order of their queue, however they were returned', () => {
   const job = fc.record({
     priority: fc.integer({ min: -3, max: 3 }),
+    createdOn: fc.constantFrom('2026-11-25 16:28:52+00', '2026-11-25 16:28:52.1+00', '2026-11-25 16:28:52.123456+00'),
     data: fc.record({ chunk: fc.nat() }),
   });
   fc.assert(
     fc.property(fc.array(job, { minLength: 1 }), (jobs) => {
       const sorted = [...jobs].reverse().sort(byPlace);
       expect(sorted.map((each) => each.priority)).toEqual(jobs.map((each) => each.priority).sort((a, b) => b - a));
+      for (const [index, { priority, createdOn }] of sorted.entries()) {
+        const next = sorted[index + 1];
+        if (next?.priority === priority) expect(createdOn.length).toBeLessThanOrEqual(next.createdOn.length);
+      }
       expect(sorted).toEqual([...jobs].sort(byPlace));
     }),
   );

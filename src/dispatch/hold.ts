@@ -2,14 +2,18 @@
  * Taking chunks into memory: fetch the jobs and write down who holds them, in one transaction, then read what the
  * deliveries need. A job is thus never `active` without a holder that a restart can find.
  */
-import { randomUUID } from 'node:crypto';
 import type { PgBoss } from 'pg-boss';
 import { bossTx, type Pool, TransactionFailed, type Tx } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
+import { notifyDispatch } from './chunks.ts';
 import { parkFetched } from './parking.ts';
 import { readDeliveries } from './read-deliveries.ts';
 import { MOVED } from './receipt-lookups.ts';
+import { leave, shareOut, split } from './split.ts';
 import type { HeldChunk, Item } from './types.ts';
+
+/** Of a chunk that an earlier version made: none of its releases counts, so that what is claimed of it is in doubt. */
+export const RETURNS_UNKNOWN = 32_000;
 
 export interface Holder {
   process: number;
@@ -26,6 +30,7 @@ interface ChunkRow {
   delivery_ids: number[] | null;
   attempt: number;
   possible_duplicate: boolean;
+  returns: number | null;
   claimed_to: number;
   settled: boolean;
   priority: number;
@@ -39,10 +44,19 @@ export interface TakeWish {
   lane: LaneName;
   /** Chunks at most. */
   jobs: number;
-  /** Deliveries at most, though never fewer than one chunk's. */
+  /** Deliveries that fit. */
   room: number;
   /** Whether this alert is paused: its chunks are parked. */
   parks?: (alert: string) => boolean;
+  /** How the last chunk is cut when it has more; absent, it is taken whole. */
+  cut?: Cut;
+}
+
+export interface Cut {
+  /** So many more are taken rather than cut a chunk in two: a cut costs a row and a job. */
+  slack: number;
+  /** The next id, for the chunk that holds what is cut off. */
+  nextId: () => number;
 }
 
 export interface Taken {
@@ -52,9 +66,9 @@ export interface Taken {
 }
 
 /**
- * Takes up to `jobs` chunks of a queue, highest priority first, and keeps as many as fit into `room` deliveries, at least
- * one; the others keep their place in the queue, for other binds of the route. A chunk that is settled already only has
- * its job completed.
+ * Takes up to `jobs` chunks of a queue, highest priority first, and keeps as many as fit into `room` deliveries, of the
+ * last one a part if need be; the rest keeps its place in the queue, for other binds of the route. A chunk that is settled
+ * already only has its job completed.
  */
 export async function takeChunks(
   pool: Pool,
@@ -65,9 +79,13 @@ export async function takeChunks(
 ): Promise<Taken[]> {
   let taken: Taken[] = [];
   try {
-    await pool.run(async (tx) => {
-      taken = await takeInside(tx, boss, holder, wish);
-    });
+    // Not durable: claims are, and they find out when a crash of the server has undone the fetch. Not so a cut.
+    await pool.run(
+      async (tx) => {
+        taken = await takeInside(tx, boss, holder, wish);
+      },
+      { durable: false },
+    );
     return taken;
   } catch (error) {
     if (!(error instanceof TransactionFailed) || error.outcome !== 'uncertain') throw error;
@@ -105,7 +123,7 @@ async function takeInside(
   tx: Tx,
   boss: PgBoss,
   holder: Holder,
-  { queue, route, lane, jobs, room, parks }: TakeWish,
+  { queue, route, lane, jobs, room, parks, cut }: TakeWish,
 ): Promise<Taken[]> {
   const db = bossTx(tx);
   const fetched = (await boss.fetch<{ chunk: number }>(queue, { batchSize: jobs, includeMetadata: true, db })).sort(
@@ -115,38 +133,34 @@ async function takeInside(
   const byChunk = new Map(fetched.map((job) => [job.data.chunk, job]));
   const rows = await tx.query<ChunkRow>(
     `UPDATE chunk SET holder_process = $2, holder_bind = $3, holder_fence = $4, job = j.job
-     FROM unnest($1::bigint[], $5::uuid[]) AS j(id, job)
-     WHERE chunk.id = j.id AND NOT chunk.settled AND NOT chunk.parked
-     RETURNING chunk.id, day, alert, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, claimed_to, settled, chunk.priority, chunk.job`,
+     FROM (SELECT c.id, f.job FROM unnest($1::bigint[], $5::uuid[]) AS f(id, job) JOIN chunk c ON c.id = f.id
+           WHERE NOT c.settled AND NOT c.parked FOR UPDATE OF c SKIP LOCKED) AS j
+     WHERE chunk.id = j.id
+     RETURNING chunk.id, day, alert, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, returns, claimed_to, settled, chunk.priority, chunk.job`,
     [[...byChunk.keys()], holder.process, holder.bind, holder.fence, [...byChunk.values()].map((job) => job.id)],
   );
   const rowOf = new Map(rows.map((row) => [row.id, row]));
-  const settled = fetched.filter((job) => !rowOf.has(job.data.chunk));
-  if (settled.length > 0) {
-    await boss.complete(
-      queue,
-      settled.map((job) => ({ id: job.id, retryCount: job.retryCount })),
-      {},
-      { db },
-    );
-  }
+  const others = fetched.filter((job) => !rowOf.has(job.data.chunk));
+  if (others.length > 0) await putOthersRight(tx, boss, queue, others);
   const parked = rows.filter(({ alert }) => alert !== null && parks?.(alert) === true);
   await parkFetched(tx, boss, queue, parked);
   for (const { id } of parked) rowOf.delete(id);
-  const taken: Taken[] = [];
-  const left: ChunkRow[] = [];
-  let held = 0;
-  for (const job of fetched) {
+  const found = fetched.flatMap((job) => {
     const row = rowOf.get(job.data.chunk);
-    if (row === undefined) continue;
-    if (held >= room) {
-      left.push(row);
-      continue;
-    }
-    held += row.deliveries - row.claimed_to;
-    taken.push({
+    return row === undefined ? [] : [{ job, row, unclaimed: row.deliveries - row.claimed_to }];
+  });
+  const { whole, part, rest } = shareOut(found, room, cut?.slack ?? Number.POSITIVE_INFINITY);
+  if (part !== null || rest.length > 0) await tx.exec('set local synchronous_commit to on');
+  if (part !== null && cut !== undefined)
+    await split(tx, boss, queue, { ...part.of, keep: part.keep, id: cut.nextId() });
+  if (rest.length > 0) await leave(tx, boss, queue, rest);
+  // Other binds may have looked while all of it was fetched.
+  if (part !== null || rest.length > 0) await notifyDispatch(tx, [{ route, lane }]);
+  return [...whole, ...(part === null ? [] : [part.of])].map(({ job, row }) => {
+    const size = part?.of.row === row ? row.claimed_to + part.keep : row.deliveries;
+    return {
       firstDelivery: row.first_delivery,
-      deliveryIds: row.delivery_ids,
+      deliveryIds: row.delivery_ids?.slice(0, size) ?? null,
       chunk: {
         id: row.id,
         day: row.day,
@@ -157,50 +171,60 @@ async function takeInside(
         job: { id: job.id, retryCount: job.retryCount },
         attempt: row.attempt,
         possibleDuplicate: row.possible_duplicate,
-        size: row.deliveries,
+        returns: row.returns ?? RETURNS_UNKNOWN,
+        priority: job.priority,
+        size,
         claimedTo: row.claimed_to,
         waiting: [],
         open: 0,
         leaving: null,
         done: false,
       },
-    });
-  }
-  if (left.length > 0) await leave(tx, boss, queue, left);
-  return taken;
+    };
+  });
 }
 
 /**
- * The order of jobs in their queue: priority, then the chunk that is older (ids rise). pg-boss picks a batch in its order
- * and returns it in any: `update … returning` follows the plan. Its `createdOn` is no help: through our own transactions
- * timestamps arrive as text, whatever its types say.
+ * Jobs whose chunk is settled or parked are done. One whose chunk somebody else has locked goes back: whoever settles a chunk locks
+ * the row and then the job, and waiting for the row here would be a deadlock.
+ */
+async function putOthersRight(
+  tx: Tx,
+  boss: PgBoss,
+  queue: string,
+  jobs: readonly { id: string; retryCount: number; data: { chunk: number } }[],
+): Promise<void> {
+  const db = bossTx(tx);
+  const open = await tx.query<{ id: number }>(
+    'SELECT id FROM chunk WHERE id = ANY($1::bigint[]) AND NOT settled AND NOT parked',
+    [jobs.map((job) => job.data.chunk)],
+  );
+  const locked = new Set(open.map(({ id }) => id));
+  const { back = [], done = [] } = Object.groupBy(jobs, (job) => (locked.has(job.data.chunk) ? 'back' : 'done'));
+  const attempts = (some: typeof jobs) => some.map(({ id, retryCount }) => ({ id, retryCount }));
+  if (done.length > 0) await boss.complete(queue, attempts(done), {}, { db });
+  if (back.length > 0) await boss.fail(queue, attempts(back), {}, { db });
+}
+
+/**
+ * The order of jobs in their queue: priority, then age, then the chunk that is older (ids rise). pg-boss picks a batch in
+ * its order and returns it in any: `update … returning` follows the plan.
  */
 export function byPlace(a: JobPlace, b: JobPlace): number {
-  return b.priority - a.priority || a.data.chunk - b.data.chunk;
+  if (a.priority !== b.priority) return b.priority - a.priority;
+  const [ageA, ageB] = [ageOf(a), ageOf(b)];
+  return ageA === ageB ? a.data.chunk - b.data.chunk : ageA < ageB ? -1 : 1;
 }
 
 export interface JobPlace {
   priority: number;
+  /** Through our own transactions timestamps arrive as text, whatever pg-boss's types say: ISO 8601, all in UTC. */
+  createdOn: Date | string;
   data: { chunk: number };
 }
 
-/** Chunks that were fetched and are not kept: new jobs in the same place. */
-async function leave(tx: Tx, boss: PgBoss, queue: string, rows: readonly ChunkRow[]): Promise<void> {
-  const db = bossTx(tx);
-  await boss.complete(
-    queue,
-    rows.map((row) => row.job),
-    {},
-    { includeQueued: true, db },
-  );
-  const jobs = rows.map((row) => ({ id: randomUUID(), data: { chunk: row.id }, priority: row.priority }));
-  await boss.insert(queue, jobs, { db });
-  await tx.query(
-    `UPDATE chunk SET job = w.job, holder_process = NULL, holder_bind = NULL, holder_fence = NULL
-     FROM unnest($1::bigint[], $2::uuid[]) AS w(id, job) WHERE chunk.id = w.id`,
-    [rows.map((row) => row.id), jobs.map((job) => job.id)],
-  );
-}
+const ageOf = ({ createdOn }: JobPlace): string =>
+  typeof createdOn === 'string' ? createdOn : createdOn.toISOString();
 
 interface AlertRead {
   id: string;
@@ -213,8 +237,11 @@ interface AlertRead {
 }
 
 export interface TextSource {
-  /** The texts of these bodies; a body that is gone is left out. */
-  texts(bodies: readonly number[]): Promise<Map<number, string>>;
+  /**
+   * The texts of these bodies, read through `pool`. A body that is gone is left out; one that cannot be opened is null.
+   * Throws only what may be better in a moment.
+   */
+  texts(bodies: readonly number[], pool: Pool): Promise<ReadonlyMap<number, string | null>>;
 }
 
 export interface Hydrated {
@@ -224,6 +251,8 @@ export interface Hydrated {
   cancelled: Item[];
   /** Deliveries whose text or number is gone: nothing can be sent. */
   unsendable: Item[];
+  /** Deliveries whose text is there and cannot be opened. */
+  unopened: Item[];
 }
 
 /**
@@ -263,7 +292,8 @@ async function hydrateDay(
   );
   const alertOf = new Map(alerts.map((alert) => [alert.id, alert]));
   const tlvs = withTlvs ? await alertTlvs(pool, day, [...alertOf.keys()]) : null;
-  for (const [body, value] of await texts.texts([...new Set(rows.map((row) => row.body))])) text.set(body, value);
+  const opened = await texts.texts([...new Set(rows.map((row) => row.body))], pool);
+  for (const [body, value] of opened) if (value !== null) text.set(body, value);
   // A list is a chunk of deliveries that were tried before, be it in this same attempt: some went back half sent.
   const again = new Set(
     taken
@@ -275,7 +305,7 @@ async function hydrateDay(
   const rowsOf = Map.groupBy(rows, (row) => row.chunk);
   return taken.map(({ chunk, deliveryIds, firstDelivery }) => {
     const positionOf = deliveryIds === null ? null : new Map(deliveryIds.map((id, index) => [id, index]));
-    const result: Hydrated = { chunk, items: [], cancelled: [], unsendable: [] };
+    const result: Hydrated = { chunk, items: [], cancelled: [], unsendable: [], unopened: [] };
     for (const row of rowsOf.get(chunk.id) ?? []) {
       const alert = alertOf.get(row.alert);
       const item: Item = {
@@ -308,7 +338,8 @@ async function hydrateDay(
         tlvs: tlvs?.get(row.alert) ?? null,
       };
       if (alert?.cancelled === true) result.cancelled.push(item);
-      else if (alert === undefined || row.msisdn === null || !text.has(row.body)) result.unsendable.push(item);
+      else if (alert === undefined || row.msisdn === null || !opened.has(row.body)) result.unsendable.push(item);
+      else if (opened.get(row.body) === null) result.unopened.push(item);
       else result.items.push(item);
     }
     result.items.sort((a, b) => a.position - b.position);

@@ -65,6 +65,7 @@ async function rig(name: string): Promise<Rig> {
   const log = { info: () => {}, warn: () => {}, error: () => {} };
   const dispatch = await Dispatch.start({
     ...{ database: db.database, boss, clock, policies, names, process, log, texts: planter.source },
+    node: 'test',
     connect: (bind, handlers) =>
       connectCarrier(bind, policies.carriers[bind] as Policies['carriers'][string], handlers, log, Math.random),
   });

@@ -9,7 +9,6 @@ import type { Clock, Pool } from '../platform/index.ts';
 export const LEASE_TTL_MS = 4_000;
 const MARGIN_MS = 1_000;
 const RENEW_MS = 1_000;
-const TRY_MS = 250;
 
 export interface LeaseEvents {
   /** The lease was won with this fence: take over what the former holder left, then send. */
@@ -24,28 +23,39 @@ export class BindLease {
   readonly #clock: Clock;
   readonly #bind: number;
   readonly #process: number;
+  readonly #channel: string;
   readonly #events: LeaseEvents;
   #fence: number | null = null;
   #deadline = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
   #turn: Promise<void> = Promise.resolve();
+  #busy = false;
 
-  constructor(pool: Pool, clock: Clock, bind: number, process: number, events: LeaseEvents) {
+  /** @param channel told the bind's id when the lease is given back */
+  constructor(pool: Pool, clock: Clock, bind: number, process: number, channel: string, events: LeaseEvents) {
     this.#pool = pool;
     this.#clock = clock;
     this.#bind = bind;
     this.#process = process;
+    this.#channel = channel;
     this.#events = events;
   }
 
-  start(): void {
-    this.#turn = this.#step();
+  /** Tries once to get the lease when it is not held here; renews it from then on until it is lost or released. */
+  tryWin(): Promise<void> {
+    if (this.#fence === null && !this.#closed && !this.#busy) this.#step();
+    return this.#turn;
   }
 
   /** The fence under which this process may send right now, or null. */
   fence(): number | null {
     return this.#fence !== null && this.#clock.monotonic() < this.#deadline ? this.#fence : null;
+  }
+
+  /** Won and not lost so far, renewed in time or not. */
+  get held(): boolean {
+    return this.#fence !== null;
   }
 
   /**
@@ -56,21 +66,40 @@ export class BindLease {
     return this.#fence === fence;
   }
 
-  /** Gives the lease back so that another process need not wait out the TTL. */
+  /** Gives the lease back so that another process need not wait out the TTL. It may be won again. */
   async release(): Promise<void> {
-    this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    await this.#turn;
+    this.#timer = null;
+    // A renewal under way ends first: it would undo this.
+    while (this.#busy) await this.#turn;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
     const fence = this.#fence;
     this.#fence = null;
+    this.#deadline = Number.NEGATIVE_INFINITY;
     if (fence === null) return;
-    await this.#pool.query('UPDATE bind_lease SET until = clock_timestamp() WHERE bind = $1 AND fence = $2', [
-      this.#bind,
-      fence,
-    ]);
+    await this.#pool.query(
+      `WITH free AS (UPDATE bind_lease SET until = clock_timestamp() WHERE bind = $1 AND fence = $2 RETURNING bind)
+       SELECT pg_notify($3, bind::text) FROM free`,
+      [this.#bind, fence, this.#channel],
+    );
   }
 
-  async #step(): Promise<void> {
+  /** Releases it for good. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.release();
+  }
+
+  #step(): void {
+    this.#busy = true;
+    this.#turn = this.#work().finally(() => {
+      this.#busy = false;
+      if (this.#fence !== null) this.#timer = setTimeout(() => this.#step(), RENEW_MS);
+    });
+  }
+
+  async #work(): Promise<void> {
     const startedAt = this.#clock.monotonic();
     try {
       if (this.#fence === null) await this.#acquire(startedAt);
@@ -79,8 +108,6 @@ export class BindLease {
       this.#events.trouble(error);
       if (this.#fence !== null && this.#clock.monotonic() >= this.#deadline) this.#lose();
     }
-    if (this.#closed) return;
-    this.#timer = setTimeout(() => this.start(), this.#fence === null ? TRY_MS : RENEW_MS);
   }
 
   async #acquire(startedAt: number): Promise<void> {
@@ -92,12 +119,15 @@ export class BindLease {
        RETURNING fence`,
       [this.#bind, this.#process, LEASE_TTL_MS],
     );
-    if (row === undefined || this.#closed) return;
+    // Closed meanwhile: `release` waits for this, and gives it back.
+    if (row === undefined) return;
     this.#fence = row.fence;
+    if (this.#closed) return;
     this.#deadline = startedAt + LEASE_TTL_MS - MARGIN_MS;
     this.#events.won(row.fence);
   }
 
+  /** Not when it has run out, though nobody else has had the bind since: claims were refused meanwhile, and their chunks forgotten. */
   async #renew(startedAt: number, fence: number): Promise<void> {
     const [row] = await this.#pool.query<{ fence: number }>(
       `UPDATE bind_lease SET until = clock_timestamp() + $3 * interval '1 millisecond'

@@ -1,29 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
-import {
-  afterCongestion,
-  afterThrottled,
-  FULL_PACE,
-  HOLD_MS,
-  type Pace,
-  RECOVERY_PER_SECOND,
-  SHARE_MIN,
-  shareAt,
-} from './pace.ts';
+import { afterCongestion, FULL_PACE, HOLD_MS, type Pace, RECOVERY_PER_SECOND, SHARE_MIN, shareAt } from './pace.ts';
 import { Throttle } from './throttle.ts';
 
-type Word = { waitMs: number; state: number | 'throttled' };
+type Word = { waitMs: number; state: number };
 const words = fc.array(
   fc.record({
     waitMs: fc.integer({ min: 0, max: 3_000 }),
-    state: fc.oneof(fc.integer({ min: 0, max: 100 }), fc.constant('throttled' as const)),
+    state: fc.integer({ min: 0, max: 100 }),
   }),
   { maxLength: 60 },
 );
-
-function hear(pace: Pace, state: Word['state'], now: number): Pace {
-  return state === 'throttled' ? afterThrottled(pace, now) : afterCongestion(pace, state, now);
-}
 
 function hearAll(all: readonly Word[]): { pace: Pace; now: number; shares: number[] } {
   let pace = FULL_PACE;
@@ -31,7 +18,7 @@ function hearAll(all: readonly Word[]): { pace: Pace; now: number; shares: numbe
   const shares: number[] = [];
   for (const { waitMs, state } of all) {
     now += waitMs;
-    pace = hear(pace, state, now);
+    pace = afterCongestion(pace, state, now);
     shares.push(shareAt(pace, now));
   }
   return { pace, now, shares };
@@ -72,16 +59,16 @@ describe('the share of the contract', () => {
   });
 
   it('is cut by everything from there on, once for all that is heard within a fifth of a second', () => {
-    const heard = fc.oneof(fc.integer({ min: 90, max: 100 }), fc.constant('throttled' as const));
+    const heard = fc.integer({ min: 90, max: 100 });
     fc.assert(
       fc.property(words, heard, fc.integer({ min: 2, max: 50 }), (all, state, times) => {
         const { pace, now } = hearAll(all);
         const at = now + 300;
         const before = shareAt(pace, at);
-        const once = hear(pace, state, at);
+        const once = afterCongestion(pace, state, at);
         expect(shareAt(once, at)).toBeLessThan(before === SHARE_MIN ? SHARE_MIN + 1e-9 : before);
         let often = once;
-        for (let i = 1; i < times; i++) often = hear(often, state, at + i);
+        for (let i = 1; i < times; i++) often = afterCongestion(often, state, at + i);
         expect(shareAt(often, at + times)).toBe(shareAt(once, at + times));
       }),
     );

@@ -1,13 +1,13 @@
 /**
- * Which share of its contract a bind uses: less as soon as the SMSC says that it is filling up, all of it again when the
- * SMSC has said so no more for a while. Cut multiplicatively, recovered additively, so that the binds of several
+ * Which share of its contract a bind uses by what the SMSC says of itself: less as soon as it is filling up, all of it again
+ * when it has said so no more for a while. (What an SMSC that throws messages back allows is learned in allowance.ts.) Cut multiplicatively, recovered additively, so that the binds of several
  * customers of one SMSC come to rest beside each other.
  *
  * | what is heard | what is kept of the share |
  * |---|---|
  * | congestion_state 0–89 (idle to optimum load) | all |
  * | 90–99 (nearing congestion) | 95 % to 75 % |
- * | 100 (congested), ESME_RTHROTTLED, ESME_RMSGQFUL | 50 % |
+ * | 100 (congested) | 50 % |
  *
  * Answers that come within a fifth of a second tell of the same moment: they cut once. Pure: every call names the
  * monotonic time in milliseconds.
@@ -41,11 +41,6 @@ export function shareAt({ share, from }: Pace, now: number): number {
 /** After an answer that named a congestion_state of 0..100. */
 export function afterCongestion(pace: Pace, state: number, now: number): Pace {
   return state < NEARING_CONGESTION ? pace : cut(pace, keptOf(state), now);
-}
-
-/** After ESME_RTHROTTLED or ESME_RMSGQFUL. */
-export function afterThrottled(pace: Pace, now: number): Pace {
-  return cut(pace, KEPT_CONGESTED, now);
 }
 
 function keptOf(state: number): number {

@@ -19,7 +19,8 @@ let clock: Awaited<ReturnType<typeof DatabaseClock.open>>;
 let names: Names;
 let planter: Planter;
 let writer: ChainWriter;
-const LANE = 'bulk';
+// Here chunks of several alerts have the same priority: only their age says which goes first.
+const LANE = 'emergency';
 const ROUTE = 'default';
 const QUEUE = queueName(ROUTE, LANE);
 

@@ -9,6 +9,7 @@ import { bossTx, type EpochMs, type Pool, type Tx } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
 import { notifyDispatch, queueName } from './chunks.ts';
 import { alertPausedSql } from './pause-acts.ts';
+import { insertInPlace } from './split.ts';
 
 const CHUNKS_PER_STEP = 200;
 const ALERTS_PER_LOOK = 1_000;
@@ -25,8 +26,13 @@ interface QueuedChunk {
   lane: number;
   route: number;
   job: string;
+}
+
+interface ParkedChunk extends Omit<QueuedChunk, 'job'> {
   priority: number;
-  not_before: number | null;
+  created_at: EpochMs;
+  not_before: EpochMs | null;
+  queued: boolean;
 }
 
 /**
@@ -43,7 +49,7 @@ export async function parkAlert(tools: ParkingTools, alert: string, still: () =>
            SELECT c.id FROM chunk c WHERE c.alert = $1::uuid AND NOT c.settled AND NOT c.parked AND c.holder_bind IS NULL
              AND ${alertPausedSql('c.day', 'c.alert')}
            ORDER BY c.id LIMIT $2 FOR UPDATE OF c SKIP LOCKED) w
-         WHERE chunk.id = w.id RETURNING chunk.id, lane, route, job, priority, not_before`,
+         WHERE chunk.id = w.id RETURNING chunk.id, lane, route, job`,
         [alert, CHUNKS_PER_STEP],
       );
       await eachQueue(tools, moved, async (queue, chunks) => {
@@ -71,36 +77,34 @@ export async function unpark(
   let unparked = 0;
   for (let full = true; full; ) {
     const count = await pool.run(async (tx) => {
-      const rows = await tx.query<QueuedChunk>(
-        `SELECT c.id, c.lane, c.route, c.job, c.priority, c.not_before FROM chunk c
+      const rows = await tx.query<ParkedChunk>(
+        `SELECT c.id, c.lane, c.route, c.priority, c.created_at, c.not_before, c.queued FROM chunk c
          WHERE c.parked AND NOT c.settled AND c.alert = $2::uuid
            AND NOT ${alertPausedSql('c.day', 'c.alert')}
          ORDER BY c.priority DESC, c.id LIMIT $1 FOR UPDATE OF c SKIP LOCKED`,
         [CHUNKS_PER_STEP, alert],
       );
       if (rows.length === 0) return 0;
+      // Work for later gets its job when it is due (later.ts), unless it had one already: then the carrier holds it.
+      const waits = ({ route, queued, not_before }: ParkedChunk): boolean =>
+        (not_before ?? now) > now && (!queued || holdsHere(routeName(route)));
       const jobs = new Map(rows.map(({ id }) => [id, randomUUID() as string]));
       await tx.query(
-        `UPDATE chunk SET parked = false, job = w.job FROM unnest($1::bigint[], $2::uuid[]) AS w(id, job) WHERE chunk.id = w.id`,
-        [[...jobs.keys()], [...jobs.values()]],
+        `UPDATE chunk SET parked = false, job = w.job, queued = w.queued
+         FROM unnest($1::bigint[], $2::uuid[], $3::boolean[]) AS w(id, job, queued) WHERE chunk.id = w.id`,
+        [[...jobs.keys()], [...jobs.values()], rows.map((row) => !waits(row))],
       );
-      await eachQueue(tools, rows, async (queue, chunks) => {
-        await boss.insert(
-          queue,
-          chunks.map(({ id, route, priority, not_before }) => ({
-            id: jobs.get(id) as string,
-            data: { chunk: id },
-            priority,
-            ...(not_before !== null && not_before > now && holdsHere(routeName(route))
-              ? { startAfter: new Date(not_before) }
-              : {}),
-          })),
-          { db: bossTx(tx) },
-        );
+      const due = rows.filter((row) => !waits(row));
+      await eachQueue(tools, due, async (queue, chunks) => {
+        const inPlace = chunks.map(({ id, priority, created_at, not_before }) => ({
+          ...{ chunk: id, job: jobs.get(id) as string, priority },
+          createdOn: new Date(Math.max(created_at, not_before ?? 0)),
+        }));
+        await insertInPlace(tx, boss, queue, inPlace);
       });
       await notifyDispatch(
         tx,
-        rows.map(({ lane, route }) => ({ lane: laneName(lane), route: routeName(route) })),
+        due.map(({ lane, route }) => ({ lane: laneName(lane), route: routeName(route) })),
       );
       return rows.length;
     });
@@ -145,10 +149,10 @@ export async function parkFetched(
   );
 }
 
-async function eachQueue(
+async function eachQueue<Row extends { lane: number; route: number }>(
   { laneName, routeName }: Pick<ParkingTools, 'laneName' | 'routeName'>,
-  rows: readonly QueuedChunk[],
-  work: (queue: string, chunks: QueuedChunk[]) => Promise<void>,
+  rows: readonly Row[],
+  work: (queue: string, chunks: Row[]) => Promise<void>,
 ): Promise<void> {
   const byQueue = Map.groupBy(rows, ({ lane, route }) => queueName(routeName(route), laneName(lane)));
   for (const [queue, chunks] of [...byQueue].sort(([a], [b]) => (a < b ? -1 : 1))) await work(queue, chunks);

@@ -3,6 +3,7 @@ import type { PgBoss } from 'pg-boss';
 import type { EpochMs, Tx } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
 import { insertChunks, queueName } from './chunks.ts';
+import { RETURNS_UNKNOWN } from './hold.ts';
 import { parkFetched } from './parking.ts';
 import { returnJob } from './takeover.ts';
 import type { DispatchExtra } from './types.ts';
@@ -16,6 +17,7 @@ interface HeldRow {
   deliveries: number;
   delivery_ids: number[] | null;
   priority: number;
+  returns: number | null;
   claimed_to: number;
   job: string;
 }
@@ -23,7 +25,7 @@ interface HeldRow {
 /** The chunk as this holder has it; none when another has it by now, whose job is another one. */
 async function lockHeld(tx: Tx, { chunk, job }: { chunk: number; job: string }): Promise<HeldRow | undefined> {
   const [row] = await tx.query<HeldRow>(
-    `SELECT id, first_delivery, deliveries, delivery_ids, priority, claimed_to, job FROM chunk
+    `SELECT id, first_delivery, deliveries, delivery_ids, priority, returns, claimed_to, job FROM chunk
      WHERE id = $1 AND NOT settled AND NOT parked AND job = $2::uuid FOR UPDATE`,
     [chunk, job],
   );
@@ -77,7 +79,8 @@ export async function applySplit(
       deliveryIds: deliveries,
       attempt: extra.attempt,
       possibleDuplicate: extra.possibleDuplicate,
-      rank: 1_000,
+      returns: row.returns ?? RETURNS_UNKNOWN,
+      priority: row.priority,
       number: 0,
       notBefore: null,
       parked: true,

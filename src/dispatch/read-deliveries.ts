@@ -33,20 +33,22 @@ interface GroupRead extends Omit<DeliveryRead, 'id' | 'msisdn'> {
   ended: number[] | null;
 }
 
-const GROUPED = `SELECT w.chunk, d.alert, d.body, d.expires_at, d.route, array_agg(d.id) AS ids,
+const GROUPED = `d.alert, d.body, d.expires_at, d.route, array_agg(d.id) AS ids,
     array_agg((SELECT r.msisdn FROM recipient r WHERE r.id = d.recipient)) AS msisdns`;
 
-/** By the chunk's run of ids. */
-const RUNS = `${GROUPED}, e.ended
-  FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS w(chunk, lo, hi)
-  CROSS JOIN LATERAL (SELECT array(SELECT f.delivery FROM final_state f
-                                   WHERE f.day = $1::date AND f.delivery >= w.lo AND f.delivery < w.hi) AS ended) e
-  CROSS JOIN LATERAL (SELECT id, alert, body, expires_at, route, recipient FROM delivery
-                      WHERE day = $1::date AND id >= w.lo AND id < w.hi ORDER BY id LIMIT w.hi - w.lo) d
-  GROUP BY w.chunk, d.alert, d.body, d.expires_at, d.route, e.ended`;
+/** By the chunk's run of ids. What is final of it is read once a chunk: hence the CTE, which is not merged into the rest. */
+export const RUNS = `WITH w AS MATERIALIZED (
+    SELECT chunk, lo, hi, array(SELECT f.delivery FROM final_state f
+                                WHERE f.day = $1::date AND f.delivery >= lo AND f.delivery < hi) AS ended
+    FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS given (chunk, lo, hi))
+  SELECT w.chunk, g.*, w.ended FROM w CROSS JOIN LATERAL (
+    SELECT ${GROUPED}
+    FROM (SELECT id, alert, body, expires_at, route, recipient FROM delivery
+          WHERE day = $1::date AND id >= w.lo AND id < w.hi ORDER BY id LIMIT w.hi - w.lo) d
+    GROUP BY d.alert, d.body, d.expires_at, d.route) g`;
 
 /** By a list of ids. */
-const LISTED = `${GROUPED}, NULL::bigint[] AS ended
+export const LISTED = `SELECT w.chunk, ${GROUPED}, NULL::bigint[] AS ended
   FROM unnest($2::bigint[], $3::bigint[]) AS w(chunk, id)
   CROSS JOIN LATERAL (SELECT id, alert, body, expires_at, route, recipient FROM delivery
                       WHERE day = $1::date AND id = w.id LIMIT 1) d
@@ -79,11 +81,11 @@ export async function readDeliveries(pool: Pool, day: string, taken: readonly Fe
 }
 
 function spread(rows: DeliveryRead[], groups: readonly GroupRead[]): void {
-  for (const { ids, msisdns, ended, ...shared } of groups) {
+  for (const { chunk, alert, body, expires_at, route, ids, msisdns, ended } of groups) {
     const gone = ended === null || ended.length === 0 ? null : new Set(ended);
     for (const [index, id] of ids.entries()) {
       if (gone?.has(id) === true) continue;
-      rows.push({ ...shared, id, msisdn: msisdns[index] ?? null });
+      rows.push({ id, chunk, alert, body, expires_at, route, msisdn: msisdns[index] ?? null });
     }
   }
 }

@@ -255,8 +255,8 @@ export class Recall {
       destAddr: candidate.msisdn.slice(1),
     });
     const kind = answer.kind === 'answered' ? classify(answer.status, carrier.statuses) : null;
-    // What never left has its place in the throttle too: nothing was on the wire for it.
-    sender.spareAnswered(slot, kind === 'throttled');
+    // Without an answer nobody knows when it arrived, nor what left before it.
+    if (answer.kind === 'answered') sender.spareAnswered(slot, kind === 'throttled');
     if (answer.kind === 'not-sent') {
       this.#asking.delete(key);
       return;

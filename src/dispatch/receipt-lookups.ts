@@ -1,6 +1,7 @@
 /** What matching receipts asks of the database. Each statement leans on an index and is bounded. */
 import type { EpochMs, Pool } from '../platform/index.ts';
 import { FINAL, type FinalCode, finalOfReceipt, MESSAGE_STATE, OUTCOME } from '../records/index.ts';
+import { BySegment, SegmentSet } from './by-segment.ts';
 import type { Match, Track } from './receipts.ts';
 
 interface FoundRow {
@@ -99,8 +100,8 @@ async function tracksOf(pool: Pool, rows: readonly FoundRow[]): Promise<Map<stri
       alert: row.alert,
       counted: row.counted,
       secretBody: row.secret && !row.counted ? row.body : null,
-      accepted: new Set([row.segment]),
-      finals: new Map(),
+      accepted: new SegmentSet([row.segment]),
+      finals: new BySegment(),
       // What the first carrier says once more is not the end: another has it.
       final: row.moved ? FINAL.failed : row.final,
       elsewhere: null,

@@ -1,6 +1,7 @@
 /** Goal: one receipt for a long text is relied upon where a carrier has that habit, and nowhere else. */
 import { describe, expect, test } from 'vitest';
 import { FINAL, MESSAGE_STATE } from '../records/index.ts';
+import { BySegment, SegmentSet } from './by-segment.ts';
 import { applyReceipt, endOf, partlyConfirmed, ReceiptIndex, type Track } from './receipts.ts';
 import { ReceiptsPerMessage } from './receipts-per-message.ts';
 
@@ -11,8 +12,8 @@ const track = (segments: number): Track => ({
   alert: 'a',
   counted: false,
   secretBody: null,
-  accepted: new Set(Array.from({ length: segments }, (_, at) => at + 1)),
-  finals: new Map(),
+  accepted: new SegmentSet(Array.from({ length: segments }, (_, at) => at + 1)),
+  finals: new BySegment(),
   final: null,
   elsewhere: null,
   moved: false,
@@ -76,7 +77,7 @@ describe('a receipt', () => {
   });
 
   test('of one segment decides for a text that was taken as a whole, and for no other', () => {
-    const half: Track = { ...track(2), accepted: new Set([1]) };
+    const half: Track = { ...track(2), accepted: new SegmentSet([1]) };
     const habit = new ReceiptsPerMessage('first');
     expect(applyReceipt(half, 1, delivered, habit)).toMatchObject({ final: null });
     half.accepted.add(2);

@@ -144,6 +144,7 @@ async function rig(port: number, fields: Record<string, string> = {}): Promise<R
     policies,
     names,
     process: id,
+    node: 'test',
     texts: planter.source,
     connect: (name, handlers) =>
       connectCarrier(name, policies.carriers[name] as Policies['carriers'][string], handlers, quiet, Math.random),

@@ -7,6 +7,7 @@
 import type { EpochMs } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
 import { FINAL, type FinalCode, finalOfReceipt, finalOfSegments, MESSAGE_STATE } from '../records/index.ts';
+import type { BySegment, SegmentSet } from './by-segment.ts';
 import type { ReceiptsPerMessage } from './receipts-per-message.ts';
 
 /** A delivery that waits for receipts. Segments of one text share it. */
@@ -19,9 +20,9 @@ export interface Track {
   /** A secret body to destroy at the final state, else null. */
   secretBody: number | null;
   /** Segments that the carrier has taken. */
-  accepted: Set<number>;
+  accepted: SegmentSet;
   /** What the receipts of each segment said in the end. */
-  finals: Map<number, FinalCode>;
+  finals: BySegment<FinalCode>;
   final: FinalCode | null;
   /** Where it goes on a receipt that says there is no way to the number; null: nowhere, or no longer known. */
   elsewhere: Elsewhere | null;
@@ -35,6 +36,8 @@ export interface Elsewhere {
   /** Values of `err:` in the receipt of a failure that lead there. */
   readonly errors: ReadonlySet<string>;
   readonly lane: LaneName;
+  /** Of emergency. */
+  readonly rank: number;
   readonly expiresAt: EpochMs;
 }
 
@@ -74,7 +77,8 @@ export function applyReceipt(
   if (code === null) return { final: null, cause: null, duplicate: false };
   if (track.finals.has(segment)) return { final: null, cause: null, duplicate: track.finals.get(segment) === code };
   track.finals.set(segment, code);
-  if (track.finals.size === track.segments) perMessage.observe(track.segments, new Set(track.finals.keys()));
+  if (track.segments > 1 && track.finals.size === track.segments)
+    perMessage.observe(track.segments, new Set(track.finals.keys()));
   if (track.final !== null) return { final: null, cause: null, duplicate: false };
   const { final, cause } = endOf(track, perMessage);
   track.final = final;
@@ -98,9 +102,11 @@ export function partlyConfirmed(track: Track): boolean {
   return track.final === null && track.finals.size > 0 && track.finals.size < track.segments;
 }
 
-/** Message ids in memory: bounded, oldest out first (they are found in the database then). */
+/** Message ids in memory: bounded, the oldest of the same bind out first (they are found in the database then). */
 export class ReceiptIndex {
-  readonly #entries = new Map<string, Match>();
+  /** By bind, then by id. */
+  readonly #entries = new Map<number, Map<string, Match>>();
+  #size = 0;
   readonly #long = new Map<number, Track>();
   readonly #max: number;
 
@@ -109,32 +115,37 @@ export class ReceiptIndex {
   }
 
   add(bind: number, messageId: string, match: Omit<Match, 'messageId'>): void {
-    const key = `${bind}:${messageId}`;
-    this.#entries.delete(key);
+    let ofBind = this.#entries.get(bind);
+    if (ofBind === undefined) {
+      ofBind = new Map();
+      this.#entries.set(bind, ofBind);
+    }
+    if (ofBind.delete(messageId)) this.#size--;
     match.track.accepted.add(match.segment);
-    this.#entries.set(key, { ...match, messageId });
-    if (this.#entries.size > this.#max) {
-      const oldest = this.#entries.keys().next();
-      if (oldest.done !== true) this.#entries.delete(oldest.value);
+    ofBind.set(messageId, { ...match, messageId });
+    if (++this.#size > this.#max) {
+      const oldest = ofBind.keys().next();
+      if (oldest.done !== true && ofBind.delete(oldest.value)) this.#size--;
     }
   }
 
   find(bind: number, messageId: string): Match | undefined {
-    return this.#entries.get(`${bind}:${messageId}`);
+    return this.#entries.get(bind)?.get(messageId);
   }
 
   /** The delivery of this message came to its end without a receipt. */
   end(bind: number, messageId: string, final: FinalCode): void {
-    const track = this.#entries.get(`${bind}:${messageId}`)?.track;
+    const track = this.#entries.get(bind)?.get(messageId)?.track;
     if (track !== undefined) track.final ??= final;
   }
 
   /** The id is settled: no further receipt is expected. */
   drop(bind: number, messageId: string): void {
-    const key = `${bind}:${messageId}`;
-    const track = this.#entries.get(key)?.track;
-    this.#entries.delete(key);
-    if (track !== undefined && track.finals.size >= track.segments) this.#long.delete(track.delivery);
+    const ofBind = this.#entries.get(bind);
+    const track = ofBind?.get(messageId)?.track;
+    if (ofBind?.delete(messageId) === true) this.#size--;
+    if (track !== undefined && track.segments > 1 && track.finals.size >= track.segments)
+      this.#long.delete(track.delivery);
   }
 
   /**
@@ -153,6 +164,6 @@ export class ReceiptIndex {
   }
 
   get size(): number {
-    return this.#entries.size;
+    return this.#size;
   }
 }

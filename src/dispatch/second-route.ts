@@ -16,8 +16,8 @@ export interface Tried {
   readonly lane: LaneName;
   /** The route of the chunk that it is in. */
   readonly route: string;
-  /** The one that it had when it was made. */
-  readonly firstRoute: string;
+  /** The one that it had when it was made; null when policy has it no longer. */
+  readonly firstRoute: string | null;
   /** It was sent before, and nobody knows how that ended. */
   readonly possibleDuplicate: boolean;
 }
@@ -29,7 +29,7 @@ export function secondRouteOf(routing: RoutingPolicy, tried: Tried): NoRoute | n
   if (route === undefined || route.noRoute === null) return null;
   if (tried.firstRoute === tried.route) return route.noRoute;
   // Its first route is gone: the one that it has instead is where it starts.
-  if (routing.routes.some(({ name }) => name === tried.firstRoute)) return null;
+  if (tried.firstRoute !== null) return null;
   return routeOf(routing, tried.msisdn, tried.lane, tried.sender) === route ? route.noRoute : null;
 }
 
@@ -50,7 +50,7 @@ export function moveOn(
   by: { bind: number; now: EpochMs; lanes: Readonly<Record<LaneName, LanePolicy>>; nextId: () => number },
 ): Pick<JournalOp<DispatchExtra>, 'release' | 'extra'> | null {
   if (elsewhere === null || error === null || !elsewhere.errors.has(error)) return null;
-  const { route, lane, expiresAt } = elsewhere;
+  const { route, lane, rank, expiresAt } = elsewhere;
   const { retry, minRemainingMs } = by.lanes[lane];
   if (attempt >= retry.budget || expiresAt - by.now < minRemainingMs) return null;
   const what = { day, delivery };
@@ -66,8 +66,8 @@ export function moveOn(
       at: by.now,
     },
     extra: {
-      ...{ kind: 'retry', ...what, lane, route, alert, attempt: attempt + 1 },
-      ...{ possibleDuplicate: false, due: by.now, expiresAt, chunkId: by.nextId() },
+      ...{ kind: 'retry', ...what, lane, route, rank, alert, attempt: attempt + 1 },
+      ...{ returns: 0, possibleDuplicate: false, due: by.now, expiresAt, chunkId: by.nextId() },
     },
   };
 }

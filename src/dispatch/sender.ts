@@ -20,16 +20,31 @@ import {
   statusName,
   type Tlv,
 } from '../smpp/index.ts';
+import { type Allowance, advance, afterThrownBack, FULL_ALLOWANCE } from './allowance.ts';
+import { BySegment, SegmentSet } from './by-segment.ts';
+import { planClaims } from './claim-plan.ts';
 import { type ClaimWish, writeClaims } from './claims.ts';
 import type { BindCounts } from './counts.ts';
 import type { Encoder } from './encoder.ts';
 import type { Holder } from './hold.ts';
-import { charge, LANES_BY_URGENCY, type LaneSchedule, newSchedule, nextLane, perLane } from './lanes.ts';
-import { afterCongestion, afterThrottled, FULL_PACE, type Pace, shareAt } from './pace.ts';
+import {
+  changed,
+  charge,
+  LANES_BY_URGENCY,
+  type LaneSchedule,
+  newSchedule,
+  nextLane,
+  passOf,
+  perLane,
+} from './lanes.ts';
+import { afterCongestion, FULL_PACE, type Pace, shareAt } from './pace.ts';
 import { type Pauses, planChunk } from './pauses.ts';
+import { insertInOrder, rankOf } from './place.ts';
+import { ReadyQueue } from './ready-queue.ts';
 import type { Elsewhere, Match, ReceiptIndex, Track } from './receipts.ts';
 import { nextRetryAt, type RetryPace } from './retry.ts';
 import { saysNoRoute } from './second-route.ts';
+import { chunkComesAgainAt, comesAgainAt, type SideLimit, SideLimits, type SideSlot } from './side-limits.ts';
 import { type Slot, Throttle, type ThrottleOptions } from './throttle.ts';
 import type { DispatchExtra, HeldChunk, Item } from './types.ts';
 import type { Unanswered } from './unanswered.ts';
@@ -51,6 +66,8 @@ export interface Sent {
   segment: number;
   at: number;
   slot: Slot;
+  /** Of the limits inside the bind that it falls under. */
+  sideSlots: readonly SideSlot[];
   /** What is known of the delivery's receipts, once something is. */
   track?: Track;
 }
@@ -98,21 +115,26 @@ export type RefusedKind = Exclude<StatusClass, 'ok'>;
 /** Sends in one turn of the event loop, so that no turn lasts long. */
 const SENDS_PER_TURN = 256;
 const TICK_MS = 250;
-/** After ESME_RTHROTTLED or ESME_RMSGQFUL the bind rests this long. */
-const THROTTLED_REST_MS = 1_000;
 
 export class Sender {
   #o: SenderOptions;
   readonly #throttle: Throttle;
+  readonly #limits: SideLimits;
   #pace: Pace = FULL_PACE;
+  #allowance: Allowance = FULL_ALLOWANCE;
   #schedule: LaneSchedule;
   /** Chunks with unclaimed positions, in the order in which they are to be claimed. */
   readonly #chunks: Record<LaneName, HeldChunk[]> = perLane(() => []);
+  /** How many deliveries wait in them. */
+  readonly #waiting: Record<LaneName, number> = perLane(() => 0);
   /** With the time at which each came into memory; the first came first. */
   readonly #held = new Map<HeldChunk, EpochMs>();
-  /** Claimed and not yet on the wire; the head is next. */
-  readonly #ready: Record<LaneName, Item[]> = perLane(() => []);
+  /** Claimed and not yet on the wire. */
+  readonly #ready: Record<LaneName, ReadyQueue> = perLane(() => new ReadyQueue());
+  /** Of each lane what goes next, for the turn that looks. */
+  readonly #heads: Record<LaneName, Item | null> = perLane(() => null);
   readonly #isReady: Record<LaneName, boolean> = perLane(() => false);
+  readonly #isBusy: Record<LaneName, boolean> = perLane(() => false);
   claimLimit: number;
   #undecided = 0;
   #claiming = false;
@@ -124,9 +146,12 @@ export class Sender {
 
   constructor(options: SenderOptions) {
     this.#o = options;
-    this.#throttle = new Throttle(contractOf(options.carrier, options.clock), options.clock.monotonic());
-    this.#schedule = newSchedule(options.lanes);
-    this.claimLimit = claimLimitOf(options.carrier);
+    const { carrier, clock } = options;
+    const [contract, now] = [contractOf(carrier, clock), clock.monotonic()];
+    this.#throttle = new Throttle(contract, now);
+    this.#schedule = newSchedule(options.lanes, carrier.tps);
+    this.claimLimit = claimLimitOf(carrier);
+    this.#limits = new SideLimits(carrier, contract, this.claimLimit, now);
     this.#tick = setInterval(() => this.#onTick(), TICK_MS);
   }
 
@@ -135,18 +160,20 @@ export class Sender {
     const { clock } = this.#o;
     const now = clock.monotonic();
     this.#o = { ...this.#o, carrier, lanes };
-    this.#throttle.change(contractOf(carrier, clock), now);
-    this.#throttle.use(shareAt(this.#pace, now), now);
-    this.#schedule = { ...this.#schedule, shares: lanes };
+    const contract = contractOf(carrier, clock);
+    // What was learned of the SMSC under another contract says nothing of this one.
+    if (carrier.tps !== this.#throttle.tps) this.#allowance = FULL_ALLOWANCE;
+    this.#throttle.change(contract, now);
+    this.#useShare(now);
+    this.#schedule = changed(this.#schedule, lanes, carrier.tps);
     this.claimLimit = claimLimitOf(carrier);
+    this.#limits.apply(carrier, contract, this.claimLimit, now);
     this.kick();
   }
 
   /** Deliveries of a lane in memory that are not yet on the wire. */
   buffered(lane: LaneName): number {
-    let sum = this.#ready[lane].length;
-    for (const chunk of this.#chunks[lane]) sum += chunk.waiting.length;
-    return sum;
+    return this.#ready[lane].length + this.#waiting[lane];
   }
 
   /** Since when the chunk that has been here longest has been in memory, by lane; it has not come to its end. */
@@ -170,11 +197,25 @@ export class Sender {
     return this.#held.size;
   }
 
+  /**
+   * Null for a chunk that is to be taken into memory. Else it goes back to its queue until then: its sender has a limit, and
+   * enough of its deliveries wait here already.
+   */
+  comesAgainAt({ lane }: HeldChunk, items: readonly Item[]): EpochMs | null {
+    const limit = this.#limits.ofAll(items);
+    if (limit === null) return null;
+    const same = this.#chunks[lane].filter(({ waiting }) => this.#limits.ofAll(waiting) === limit);
+    const here = same.reduce((sum, { waiting }) => sum + waiting.length, this.#ready[lane].parkedFor(limit));
+    if (here === 0 || here < limit.parkedMax) return null;
+    const now = this.#o.clock.monotonic();
+    return Math.round(this.#o.clock.now() + chunkComesAgainAt(limit, items.length, now) - now);
+  }
+
   /** Takes a chunk into memory. Items are in the order of their positions. */
   add(chunk: HeldChunk, items: Item[]): void {
-    chunk.waiting = items;
+    this.#setWaiting(chunk, items);
     this.#held.set(chunk, this.#o.clock.now());
-    if (items.length > 0) this.#chunks[chunk.lane].push(chunk);
+    if (items.length > 0) insertInOrder(this.#chunks[chunk.lane], [chunk], (each) => each);
     else this.#skipRest(chunk);
     this.holdBack();
     this.kick();
@@ -210,11 +251,7 @@ export class Sender {
     if (!pauses.any || this.#over) return;
     for (const lane of LANES_BY_URGENCY) {
       if (!this.#claiming) for (const chunk of [...this.#chunks[lane]]) this.#holdChunk(pauses, chunk);
-      const ready = this.#ready[lane];
-      const leave = ready.filter((item) => pauses.holds(this.#o.bind.name, item) !== null);
-      if (leave.length === 0) continue;
-      const gone = new Set(leave);
-      ready.splice(0, ready.length, ...ready.filter((item) => !gone.has(item)));
+      const leave = this.#ready[lane].take((item) => pauses.holds(this.#o.bind.name, item) !== null);
       for (const item of leave) this.#holdItem(item);
     }
     this.kick();
@@ -226,14 +263,21 @@ export class Sender {
    */
   spare(): Slot | null {
     if (this.#state !== 'running' || !this.#o.mayOwn() || this.#o.wire.freeFor(false) <= 0) return null;
-    if (LANES_BY_URGENCY.some((lane) => this.#ready[lane].length > 0 || this.#chunks[lane].length > 0)) return null;
-    const slot = this.#throttle.take(this.#o.clock.monotonic());
+    const monotonic = this.#o.clock.monotonic();
+    if (LANES_BY_URGENCY.some((lane) => this.#wants(lane, monotonic))) return null;
+    const slot = this.#throttle.take(monotonic);
     return slot < 0 ? null : slot;
+  }
+
+  /** Whether something of this lane waits for the bind alone: what waits for a limit of its sender may wait for long. */
+  #wants(lane: LaneName, monotonic: number): boolean {
+    if (this.#ready[lane].nextAt(monotonic) <= monotonic) return true;
+    return this.#chunks[lane].some(({ waiting }) => this.#limits.ofAll(waiting) === null);
   }
 
   spareAnswered(slot: Slot, throttled: boolean): void {
     this.#throttle.answered(slot, this.#o.clock.monotonic());
-    if (throttled) this.#pause();
+    if (throttled) this.#onThrownBack(slot);
   }
 
   /** The alerts, with their days, of which deliveries are here that were not sent. */
@@ -267,7 +311,7 @@ export class Sender {
     if (this.#sendTimer !== null) clearTimeout(this.#sendTimer);
     for (const lane of LANES_BY_URGENCY) {
       // Of one that is partly on the wire the answers decide.
-      for (const item of this.#ready[lane].splice(0)) if (item.inFlight === 0) this.#partlySent(item);
+      for (const item of this.#ready[lane].take(() => true)) if (item.inFlight === 0) this.#partlySent(item);
       this.#isReady[lane] = false;
     }
     return [...this.#held.keys()].filter((chunk) => !chunk.done && chunk.claimedTo < chunk.size);
@@ -281,7 +325,7 @@ export class Sender {
     this.#state = 'lost';
     clearInterval(this.#tick);
     if (this.#sendTimer !== null) clearTimeout(this.#sendTimer);
-    for (const lane of LANES_BY_URGENCY) this.#ready[lane].length = 0;
+    for (const lane of LANES_BY_URGENCY) this.#ready[lane].take(() => true);
   }
 
   get #over(): boolean {
@@ -301,7 +345,9 @@ export class Sender {
       this.#journalSubmission(sent, OUTCOME.unanswered, null, null, null);
     } else {
       this.#o.unanswered?.delete(sent);
-      this.#throttle.answered(sent.slot, this.#o.clock.monotonic());
+      const monotonic = this.#o.clock.monotonic();
+      this.#throttle.answered(sent.slot, monotonic);
+      for (const { throttle, slot } of sent.sideSlots) throttle.answered(slot, monotonic);
       this.#o.counts.responses.add(now - sent.at);
       const kind = classify(answer.status, this.#o.carrier.statuses);
       this.#hearCongestion(answer.tlvs);
@@ -321,7 +367,7 @@ export class Sender {
           break;
         case 'throttled':
           counts.throttled++;
-          this.#pause();
+          this.#onThrownBack(sent.slot);
           this.#journal(item, { release: this.#releaseRow(item, segment, 'throttled', answer.status) });
           // Another segment was refused for good, or the rest was withdrawn: none is sent any more.
           if (item.worst === 4) break;
@@ -373,14 +419,25 @@ export class Sender {
     if (state === null) return;
     const now = this.#o.clock.monotonic();
     this.#pace = afterCongestion(this.#pace, state, now);
-    this.#throttle.use(shareAt(this.#pace, now), now);
+    this.#useShare(now);
   }
 
-  #pause(): void {
+  #onThrownBack(slot: Slot): void {
     const now = this.#o.clock.monotonic();
-    this.#pace = afterThrottled(this.#pace, now);
-    this.#throttle.use(shareAt(this.#pace, now), now);
-    this.#throttle.pause(now + THROTTLED_REST_MS);
+    const throttle = this.#throttle;
+    throttle.thrownBack(slot);
+    const leftAt = throttle.leftAt(slot);
+    // So long ago that nothing is known of it any more.
+    if (leftAt === null) return;
+    const taken = throttle.takenPerSecond(slot) / throttle.tps;
+    const { allowance, restMs } = afterThrownBack(this.#allowance, { leftAt, taken }, now);
+    this.#allowance = allowance;
+    this.#useShare(now);
+    if (restMs > 0) throttle.pause(now + restMs);
+  }
+
+  #useShare(now: number): void {
+    this.#throttle.use(Math.min(shareAt(this.#pace, now), this.#allowance.share), now);
   }
 
   #turn(): void {
@@ -395,27 +452,31 @@ export class Sender {
     const { clock, wire, lanes } = this.#o;
     for (let sends = 0; sends < SENDS_PER_TURN; sends++) {
       const ready = this.#isReady;
-      for (const lane of LANES_BY_URGENCY) ready[lane] = this.#ready[lane].length > 0;
+      if (!this.#o.mayOwn()) return;
+      const monotonic = clock.monotonic();
+      this.#look(monotonic);
       const next = nextLane(this.#schedule, ready);
-      if (next === null || !this.#o.mayOwn()) return;
+      if (next === null) {
+        this.#awaitLimits(monotonic);
+        return;
+      }
       // A lane that has no room in the window gives its turn to emergency, which may have some of its own.
       const lane = ready.emergency && wire.freeFor(next === 'emergency') <= 0 ? 'emergency' : next;
       if (wire.freeFor(lane === 'emergency') <= 0) return;
-      const monotonic = clock.monotonic();
-      const item = this.#ready[lane][0] as Item;
+      const item = this.#heads[lane] as Item;
       const now = clock.now();
       if (item.expiresAt - now < lanes[lane].minRemainingMs) {
-        this.#dropHead(lane, item);
+        this.#ready[lane].remove(item);
         this.#withdrawClaimed(item, FINAL.expired, 'expired');
         continue;
       }
       if (this.#o.cancelled.has(item.alert)) {
-        this.#dropHead(lane, item);
+        this.#ready[lane].remove(item);
         this.#withdrawClaimed(item, FINAL.cancelled, 'cancelled');
         continue;
       }
       if (this.#o.pauses.now.holds(this.#o.bind.name, item) !== null) {
-        this.#dropHead(lane, item);
+        this.#ready[lane].remove(item);
         this.#holdItem(item);
         continue;
       }
@@ -424,16 +485,17 @@ export class Sender {
         this.#sendIn(this.#throttle.nextAt(monotonic) - monotonic);
         return;
       }
+      const sideSlots = this.#limits.take(item, monotonic);
       const segment = item.toSend.shift() as number;
       const pdu = this.#o.encoder.encode(item, segment, now);
       if (pdu === null || pdu instanceof FieldError) {
         item.toSend = [];
-        this.#dropHead(lane, item);
+        this.#ready[lane].remove(item);
         if (pdu === null) this.#withdrawClaimed(item, FINAL.expired, 'expired');
         else this.#withdrawClaimed(item, FINAL.failed, 'not-encodable', pdu.message);
         continue;
       }
-      const sent: Sent = { owner: this, item, segment, at: now, slot };
+      const sent: Sent = { owner: this, item, segment, at: now, slot, sideSlots };
       item.inFlight++;
       if (!wire.submit(pdu, sent, lane === 'emergency')) {
         item.inFlight--;
@@ -442,12 +504,37 @@ export class Sender {
       }
       this.#o.unanswered?.add(sent);
       // Out of its turn emergency takes nothing from the others.
-      if (lane === next) charge(this.#schedule, lane, ready);
+      if (lane === next) charge(this.#schedule, lane, ready, this.#isBusy);
       this.#o.counts.sent.add(item.chunk.route, lane);
       this.#o.onSent?.(lane, sent);
-      if (item.toSend.length === 0) this.#dropHead(lane, item);
+      if (item.toSend.length === 0) this.#ready[lane].remove(item);
     }
     this.kick();
+  }
+
+  /** Of each lane, what goes next, and whether it has work at all. */
+  #look(monotonic: number): void {
+    for (const lane of LANES_BY_URGENCY) {
+      const head = this.#ready[lane].head(this.#limits, monotonic, this.#comeAgain);
+      this.#heads[lane] = head;
+      this.#isReady[lane] = head !== null;
+      this.#isBusy[lane] = head !== null || this.#chunks[lane].length > 0;
+    }
+  }
+
+  /** More wait for this limit than are kept at hand: it goes back to its queue until about its turn. */
+  readonly #comeAgain = (item: Item, limit: SideLimit): void => {
+    const { clock } = this.#o;
+    const monotonic = clock.monotonic();
+    const due = Math.round(clock.now() + comesAgainAt(limit, monotonic) - monotonic);
+    const { attempt, possibleDuplicate } = item.chunk;
+    this.#again(item, attempt, due, possibleDuplicate, this.#releaseRow(item, 0, 'handed-back', null));
+  };
+
+  /** Nothing may go now: what waits for a limit may when that has a token. */
+  #awaitLimits(monotonic: number): void {
+    const at = Math.min(...LANES_BY_URGENCY.map((lane) => this.#ready[lane].nextAt(monotonic)));
+    if (Number.isFinite(at)) this.#sendIn(at - monotonic);
   }
 
   /** Looks again after `delayMs`; of several wishes the earliest counts. */
@@ -467,22 +554,27 @@ export class Sender {
     );
   }
 
-  /** Claims ahead of the wire: emergency first, then each lane up to a fair part of what K leaves. */
+  /** Claims ahead of the wire (claim-plan.ts). */
   #claim(): void {
     if (this.#claiming || !this.#o.mayOwn()) return;
     const wishes: { wish: ClaimWish; items: Item[]; chunk: HeldChunk }[] = [];
-    let room = this.claimLimit - this.#undecided;
-    // Some of K is kept for emergency, so that a claimed backlog never stands in its way.
-    const reserve = this.claimLimit > 1 ? Math.max(1, Math.floor(this.claimLimit / 10)) : 0;
-    const busy = LANES_BY_URGENCY.filter((lane) => lane !== 'emergency' && this.#chunks[lane].length > 0).length;
+    const plan = planClaims(
+      this.claimLimit,
+      this.#undecided,
+      perLane((lane) => {
+        const [first] = this.#chunks[lane];
+        const ready = this.#ready[lane];
+        return {
+          weight: this.#o.lanes[lane].weight,
+          pass: passOf(this.#schedule, lane),
+          ready: ready.length,
+          ahead: first === undefined ? ready.length : ready.ahead(first),
+          waiting: this.#waiting[lane],
+        };
+      }),
+    );
     for (const lane of LANES_BY_URGENCY) {
-      const mine =
-        lane === 'emergency'
-          ? room
-          : Math.min(room - reserve, Math.ceil((this.claimLimit - reserve) / Math.max(1, busy)));
-      let left = Math.min(mine, Math.ceil(this.claimLimit / 2)) - (lane === 'emergency' ? 0 : this.#ready[lane].length);
-      // A claim costs a commit: small ones wait until half of the lane's part is used, unless nothing is ready.
-      if (this.#ready[lane].length > 0 && left < Math.ceil(this.claimLimit / 4)) continue;
+      let left = plan[lane];
       for (const chunk of this.#chunks[lane]) {
         if (left <= 0) break;
         const items = chunk.waiting.slice(0, left);
@@ -501,7 +593,6 @@ export class Sender {
           },
         });
         left -= items.length;
-        room -= items.length;
       }
     }
     if (wishes.length === 0) return;
@@ -526,17 +617,19 @@ export class Sender {
         continue;
       }
       chunk.claimedTo = wish.to;
-      chunk.waiting = chunk.waiting.slice(items.length);
+      this.#setWaiting(chunk, chunk.waiting.slice(items.length));
       chunk.open += items.length;
       if (chunk.waiting.length === 0) this.#unqueue(chunk);
+      const ready: Item[] = [];
       for (const item of items) {
         const usable = this.#o.encoder.prepare(item);
         if (!usable) this.#withdrawClaimed(item, FINAL.failed, 'not-encodable');
         else if (item.toSend.length === 0) this.#attemptOver(item);
         // Stopped while the claim was on its way: nobody else would give it back.
         else if (this.#state === 'stopped') this.#giveBack(item);
-        else this.#ready[chunk.lane].push(item);
+        else ready.push(item);
       }
+      this.#ready[chunk.lane].add(ready);
       this.#o.onRoom(chunk.lane);
     }
   }
@@ -545,7 +638,11 @@ export class Sender {
   async #writeClaims(wishes: readonly ClaimWish[]): Promise<ReadonlyMap<number, number>> {
     try {
       const won = await writeClaims(this.#o.claimWriter, this.#o.holder, wishes, this.#o.clock.now());
-      return new Map(wishes.filter(({ chunk }) => won.has(chunk)).map(({ chunk, to }) => [chunk, to]));
+      const moved = new Map(wishes.filter(({ chunk }) => won.has(chunk)).map(({ chunk, to }) => [chunk, to]));
+      const refused = wishes.filter(({ chunk }) => !won.has(chunk)).map(({ chunk }) => chunk);
+      if (refused.length === 0) return moved;
+      // Its lease may have seemed to be over while a renewal was about to commit: then they are ours still.
+      return new Map([...moved, ...((await this.#o.claimedTo(refused)) ?? [])]);
     } catch (error) {
       this.#o.onTrouble(error);
       // It may have committed. What was claimed is sent; what was not is claimed again.
@@ -632,9 +729,11 @@ export class Sender {
         day: chunk.day,
         lane: chunk.lane,
         route,
+        rank: rankOf(chunk.priority),
         delivery: item.id,
         alert: item.alert,
         attempt,
+        returns: attempt === chunk.attempt ? chunk.returns + 1 : 0,
         possibleDuplicate,
         due,
         expiresAt: item.expiresAt,
@@ -657,16 +756,17 @@ export class Sender {
     };
   }
 
+  /** One for all messages: a closure each would live as long as they do. */
+  readonly #onSettled = (): void => {
+    this.#undecided--;
+    this.kick();
+  };
+
   /** The last operation of a claimed item: when it is durable the item no longer counts towards K. */
   #settled(item: Item, op: JournalOp<DispatchExtra>): void {
     item.chunk.open--;
-    this.#journal(item, {
-      ...op,
-      durable: () => {
-        this.#undecided--;
-        this.kick();
-      },
-    });
+    op.durable = this.#onSettled;
+    this.#journal(item, op);
     this.#finishIfDone(item.chunk);
   }
 
@@ -747,8 +847,8 @@ export class Sender {
       alert: item.alert,
       counted: item.counted,
       secretBody: item.secret && !item.counted ? item.body : null,
-      accepted: new Set(),
-      finals: new Map(),
+      accepted: new SegmentSet(),
+      finals: new BySegment(),
       final: null,
       elsewhere: this.#elsewhere(item),
       moved: false,
@@ -762,23 +862,16 @@ export class Sender {
     const second = item.parts.length === 1 ? this.#o.secondRoute(item) : null;
     if (second === null || second.errors.size === 0) return null;
     const { route, errors } = second;
-    return { route, errors, lane: item.chunk.lane, expiresAt: item.expiresAt };
+    return { route, errors, lane: item.chunk.lane, rank: rankOf(item.chunk.priority), expiresAt: item.expiresAt };
   }
 
   #putBack(item: Item): void {
-    this.#ready[item.chunk.lane].unshift(item);
+    this.#ready[item.chunk.lane].putBack(item);
     this.kick();
   }
 
   #takeOut(item: Item): void {
-    const ready = this.#ready[item.chunk.lane];
-    const index = ready.indexOf(item);
-    if (index >= 0) ready.splice(index, 1);
-  }
-
-  #dropHead(lane: LaneName, item: Item): void {
-    const ready = this.#ready[lane];
-    if (ready[0] === item) ready.shift();
+    this.#ready[item.chunk.lane].remove(item);
   }
 
   /** A claimed item that will not be sent (any more): a release fact, and its final state. */
@@ -822,13 +915,13 @@ export class Sender {
     if (plan.kind === 'keep') return;
     this.#unqueue(chunk);
     if (plan.kind === 'return') {
-      chunk.waiting = [];
+      this.#setWaiting(chunk, []);
       chunk.leaving = plan.as;
       this.#finishIfDone(chunk);
       this.#o.onRoom(chunk.lane);
       return;
     }
-    chunk.waiting = [...plan.stay];
+    this.#setWaiting(chunk, [...plan.stay]);
     const { id, job, day, lane, route, attempt, possibleDuplicate } = chunk;
     const parked = [...plan.parked].map(([alert, items]) => ({
       chunkId: this.#o.nextId(),
@@ -847,7 +940,7 @@ export class Sender {
   #afterSplit(chunk: HeldChunk): void {
     if (this.#over || chunk.done) return;
     if (chunk.waiting.length === 0) this.#skipRest(chunk);
-    else this.#chunks[chunk.lane].unshift(chunk);
+    else insertInOrder(this.#chunks[chunk.lane], [chunk], (each) => each);
     this.kick();
   }
 
@@ -871,19 +964,17 @@ export class Sender {
       for (const chunk of [...this.#chunks[lane]]) {
         const gone = chunk.waiting.filter(matches);
         if (gone.length === 0 || this.#claiming) continue;
-        chunk.waiting = chunk.waiting.filter((item) => !matches(item));
+        this.#setWaiting(
+          chunk,
+          chunk.waiting.filter((item) => !matches(item)),
+        );
         for (const item of gone) this.#journal(item, this.#finalOp(item, state, reason));
         if (chunk.waiting.length === 0) {
           this.#unqueue(chunk);
           this.#skipRest(chunk);
         }
       }
-      const stay: Item[] = [];
-      const leave: Item[] = [];
-      for (const item of this.#ready[lane]) (matches(item) ? leave : stay).push(item);
-      if (leave.length === 0) continue;
-      this.#ready[lane].splice(0, this.#ready[lane].length, ...stay);
-      for (const item of leave) this.#withdrawClaimed(item, state, reason);
+      for (const item of this.#ready[lane].take(matches)) this.#withdrawClaimed(item, state, reason);
     }
   }
 
@@ -891,8 +982,10 @@ export class Sender {
     if (this.#over) return;
     const monotonic = this.#o.clock.monotonic();
     // It recovers with time alone, also while nothing is answered.
-    this.#throttle.use(shareAt(this.#pace, monotonic), monotonic);
+    this.#allowance = advance(this.#allowance, this.#throttle.tps, monotonic);
+    this.#useShare(monotonic);
     const now = this.#o.clock.now();
+    this.#throttle.align(now - monotonic);
     this.#withdraw(
       (item) => item.expiresAt - now < this.#o.lanes[item.chunk.lane].minRemainingMs,
       FINAL.expired,
@@ -901,6 +994,11 @@ export class Sender {
     this.cancel();
     this.holdBack();
     this.kick();
+  }
+
+  #setWaiting(chunk: HeldChunk, items: Item[]): void {
+    this.#waiting[chunk.lane] += items.length - chunk.waiting.length;
+    chunk.waiting = items;
   }
 
   #unqueue(chunk: HeldChunk): void {
@@ -912,7 +1010,7 @@ export class Sender {
   /** Another holder has this chunk: it is none of ours any more. */
   #forget(chunk: HeldChunk): void {
     this.#unqueue(chunk);
-    chunk.waiting = [];
+    this.#setWaiting(chunk, []);
     chunk.done = true;
     this.#held.delete(chunk);
   }

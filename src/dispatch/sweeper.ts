@@ -98,9 +98,10 @@ export class Sweeper {
       `SELECT c.id FROM chunk c WHERE NOT c.settled AND c.holder_bind IS NULL AND c.expires_min <= $1 ORDER BY c.expires_min LIMIT $2`,
       [this.#o.clock.now() + this.#shortestRemaining(), CHUNKS_PER_SWEEP],
     );
-    await this.#unknownByGrace();
     if (this.#sweeps % UNPARK_EACH === 0) await this.#o.unpark?.();
     if (this.#sweeps++ % 10 === 0) {
+      // The mark stays behind, so a wide alert is looked through again and again: seldom.
+      await this.#unknownByGrace();
       await this.#o.pool.run((tx) => foldProgress(tx, 200, 50));
       await this.#o.pool.query(
         `DELETE FROM chunk WHERE id IN (SELECT id FROM chunk WHERE settled AND created_at < $1 ORDER BY created_at LIMIT 5000)`,
@@ -113,10 +114,16 @@ export class Sweeper {
   /** An alert was cancelled: what no bind holds is settled now, also when no bind is up. */
   async cancelled(day: string, alert: string): Promise<void> {
     await this.#settleUnheld(
-      `SELECT DISTINCT c.id FROM delivery d JOIN chunk c ON c.id = d.chunk
-       WHERE d.day = $1::date AND d.alert = $2::uuid AND NOT c.settled AND c.holder_bind IS NULL
-       -- Deliveries that moved on to chunks of their own.
-       UNION SELECT c.id FROM chunk c WHERE c.alert = $2::uuid AND NOT c.settled AND c.holder_bind IS NULL`,
+      // By chunk_open_alert, else by its only delivery: in its chunk, or in what was cut off that (chunk_open_run).
+      `WITH single AS (
+         SELECT d.id, d.chunk FROM alert a JOIN delivery d ON d.day = a.day AND d.alert = a.id
+         WHERE a.day = $1::date AND a.id = $2::uuid AND a.recipients = 1 AND cardinality(a.lists) = 0)
+       SELECT id FROM chunk WHERE alert = $2::uuid AND NOT settled AND holder_bind IS NULL
+       UNION SELECT c.id FROM single d JOIN chunk c ON c.id = d.chunk WHERE NOT c.settled AND c.holder_bind IS NULL
+       UNION SELECT c.id FROM single d CROSS JOIN LATERAL (
+         SELECT id, first_delivery + deliveries AS ends, holder_bind FROM chunk
+         WHERE NOT settled AND alert IS NULL AND delivery_ids IS NULL AND first_delivery <= d.id
+         ORDER BY first_delivery DESC LIMIT 1) c WHERE d.id < c.ends AND c.holder_bind IS NULL`,
       [day, alert],
     );
   }

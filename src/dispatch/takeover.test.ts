@@ -11,12 +11,21 @@ import { takeChunks } from './hold.ts';
 import { takeOver } from './takeover.ts';
 import { Planter } from './testing.ts';
 
-test.each<[string, ReleaseRow['reason'], number, number]>([
-  ['before this claim is in doubt', 'handed-back', -1, 1],
-  ['before this claim by a bind that was refused is in doubt', 'bind-refused', -1, 1],
-  ['after this claim is not: its chunk came with the release', 'bind-refused', 1, 0],
-  ['in a throttled try is in doubt all the same', 'throttled', 1, 1],
-])('a delivery that was released %s', async (_, reason, after, inDoubt) => {
+const HOUR_MS = 3_600_000;
+
+// The clock of whoever released it is an hour off, always the way that would mislead.
+test.each<[string, ReleaseRow['reason'], { returns: number | null; clockMs: number }, number]>([
+  ['before its chunk was made is in doubt', 'handed-back', { returns: 1, clockMs: HOUR_MS }, 1],
+  ['before its chunk was made, by a refused bind, is in doubt', 'bind-refused', { returns: 1, clockMs: HOUR_MS }, 1],
+  [
+    'from this chunk is not: its next chunk came with the release',
+    'bind-refused',
+    { returns: 0, clockMs: -HOUR_MS },
+    0,
+  ],
+  ['in a throttled try is in doubt all the same', 'throttled', { returns: 0, clockMs: HOUR_MS }, 1],
+  ['from a chunk of an earlier version is in doubt', 'handed-back', { returns: null, clockMs: HOUR_MS }, 1],
+])('a delivery that was released %s', async (_, reason, { returns, clockMs }, inDoubt) => {
   const db = await testDatabase();
   const boss = await openBoss({ target: db.target, onError: () => {} });
   try {
@@ -35,13 +44,13 @@ test.each<[string, ReleaseRow['reason'], number, number]>([
     const at = clock.now();
     const writer = await ChainWriter.open(pools.control, clock, 1, 'test');
     await writer.append(async (tx, entry) => {
-      await tx.query('UPDATE chunk SET claimed_to = 1 WHERE id = $1', [chunk]);
+      await tx.query('UPDATE chunk SET claimed_to = 1, returns = $2 WHERE id = $1', [chunk, returns]);
       const claimed = {
         ...{ day, chunk, fromPosition: 0, toPosition: 1, attempt: 1, bind, fence: 1, process: 1, deliveries, at },
       };
       const released = {
         ...{ day, delivery: deliveries[0] as number, id: 1, attempt: 1, segment: 0, bind, reason, status: null },
-        at: at + after,
+        at: at + clockMs,
       };
       const parts = [
         ...(await insertFacts(tx, claim, [claimed], entry, { onConflict: 'error' })).parts,

@@ -7,7 +7,7 @@
  */
 import type { PgBoss } from 'pg-boss';
 import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
-import { bossTx, type Clock, type IdAllocator, type Pool } from '../platform/index.ts';
+import { bossTx, type Clock, type EpochMs, type IdAllocator, type Pool } from '../platform/index.ts';
 import type { LaneName, LanePolicy } from '../policy/index.ts';
 import {
   addProgress,
@@ -19,8 +19,9 @@ import {
   type SubmissionRow,
   submission,
 } from '../records/index.ts';
-import { chunkPriority, insertChunks, notifyDispatch, queueName } from './chunks.ts';
-import type { Holder } from './hold.ts';
+import { insertChunks, notifyDispatch, queueName } from './chunks.ts';
+import { type Holder, RETURNS_UNKNOWN } from './hold.ts';
+import { rankOf, returnedPriority } from './place.ts';
 import { MOVED } from './receipt-lookups.ts';
 
 export interface TakeoverOptions {
@@ -46,6 +47,7 @@ interface LeftChunk {
   delivery_ids: number[] | null;
   attempt: number;
   possible_duplicate: boolean;
+  returns: number | null;
   priority: number;
   expires_max: number;
   claimed_to: number;
@@ -76,7 +78,7 @@ export async function takeOver(options: TakeoverOptions): Promise<TakeoverResult
   const result = { chunks: 0, inDoubt: 0 };
   const { holder, pool } = options;
   const left = await pool.query<LeftChunk>(
-    `SELECT id, day, alert, lane, route, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, priority,
+    `SELECT id, day, alert, lane, route, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, returns, priority,
             expires_max, claimed_to, job
      FROM chunk WHERE NOT settled AND holder_bind = $1 AND holder_fence < $2
      ORDER BY priority DESC, id`,
@@ -121,10 +123,11 @@ async function settleChunk(options: TakeoverOptions, chunk: LeftChunk): Promise<
          -- Refused for good: its other segments were not sent any more.
          AND NOT (f.state IS NOT NULL AND s.refused IS TRUE)
          AND (s.segments IS NULL OR cardinality(s.answered) < s.segments)
-         AND NOT EXISTS (SELECT 1 FROM release r WHERE r.day = c.day AND r.delivery = u.id AND r.attempt = c.attempt
-                           AND r.reason <> 'throttled' AND r.at >= c.at)
+         -- Given back from this chunk: once more than before it was made. No clock is asked, so none can be wrong.
+         AND (SELECT count(*) FROM release r WHERE r.day = c.day AND r.delivery = u.id AND r.attempt = c.attempt
+                AND r.reason <> 'throttled') <= $3
        ORDER BY d.id`,
-      [chunk.day, chunk.id],
+      [chunk.day, chunk.id, chunk.returns ?? RETURNS_UNKNOWN],
     );
     const unanswered: SubmissionRow[] = [];
     for (const doubt of claimed) {
@@ -188,7 +191,7 @@ async function settleChunk(options: TakeoverOptions, chunk: LeftChunk): Promise<
             deliveryIds: doubts.map((doubt) => doubt.delivery),
             attempt: chunk.attempt + 1,
             possibleDuplicate: true,
-            rank: 1_000,
+            rank: rankOf(chunk.priority),
             number: 0,
             notBefore: null,
             expiresMin: Math.min(...doubts.map((doubt) => doubt.expires_at)),
@@ -237,6 +240,8 @@ export async function returnJob(
   claimedTo: number,
   lane: LaneName,
   route: string,
+  /** When it may be taken again; null: at once. */
+  due: EpochMs | null = null,
 ): Promise<void> {
   const db = bossTx(tx);
   const queue = queueName(route, lane);
@@ -246,8 +251,12 @@ export async function returnJob(
     return;
   }
   const job = crypto.randomUUID();
-  const priority = Math.max(chunk.priority, chunkPriority(Math.ceil(Math.max(0, chunk.priority) / 1_000_000), 0));
-  await boss.insert(queue, [{ id: job, data: { chunk: chunk.id }, priority }], { db });
+  const priority = returnedPriority(lane, chunk.priority);
+  await boss.insert(
+    queue,
+    [{ id: job, data: { chunk: chunk.id }, priority, ...(due === null ? {} : { startAfter: new Date(due) }) }],
+    { db },
+  );
   await tx.query(
     'UPDATE chunk SET job = $2, holder_process = NULL, holder_bind = NULL, holder_fence = NULL WHERE id = $1',
     [chunk.id, job],

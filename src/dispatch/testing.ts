@@ -23,6 +23,7 @@ export interface PlantOptions {
   route: string;
   count: number;
   text?: string;
+  sender?: string;
   /** The text goes at the final state; its body row is really there. */
   secret?: boolean;
   validForMs?: number;
@@ -95,9 +96,13 @@ export class Planter {
       }
       await tx.query(
         `INSERT INTO alert (day, id, organisation, producer, lane, status, secret, body, commitment, lists, recipients, expires_at,
-                            accepted_at, predicted_submit_at, entry)
-         SELECT $1::date, id, 1, 1, $3, 'Actual', $8, $4, '\\x00', '{}', $5, $6, $7, $7, 0 FROM unnest($2::uuid[]) AS a(id)`,
-        [day, alerts, names.laneId(lane), body, count / alerts.length, expiresAt, now, options.secret ?? false],
+                            accepted_at, predicted_submit_at, sender, entry)
+         SELECT $1::date, id, 1, 1, $3, 'Actual', $8, $4, '\\x00', '{}', $5, $6, $7, $7, $9, 0
+         FROM unnest($2::uuid[]) AS a(id)`,
+        [
+          ...[day, alerts, names.laneId(lane), body, count / alerts.length, expiresAt, now],
+          ...[options.secret ?? false, options.sender ?? null],
+        ],
       );
       const rows = numbers.map((_, index) => ({
         day,

@@ -182,6 +182,12 @@ export class Throttle {
     if (slot >= this.#next - this.#left.length && slot < this.#next) this.#thrownBack[slot % this.#left.length] = 1;
   }
 
+  /** When the PDU of this slot left; null when that is no longer known. */
+  leftAt(slot: Slot): number | null {
+    const length = this.#left.length;
+    return slot < this.#next - length || slot >= this.#next ? null : (this.#left[slot % length] as number);
+  }
+
   /** What the SMSC took in the stretch before the PDU of this slot left, per second; 0 when that is no longer known. */
   takenPerSecond(slot: Slot): number {
     const length = this.#left.length;

@@ -14,13 +14,15 @@ export interface Span {
   readonly most: number;
   /** … in so many milliseconds. */
   readonly ms: number;
-  /** How many may leave one after another without a wait between them. */
+  /** How many may leave one after another without a wait between them: what remains of one adds up with later ones. */
   readonly burst: number;
 }
 
 const SLOTS_PER_SECOND = 10;
 /** How long a stall of the process may be caught up. */
 const BURST_SECONDS = 0.1;
+/** Too little for two at once, enough for one that left late not to delay all behind it. */
+const BURST_MIN = 1.5;
 /** Around a mark of the wall clock at least half of the time is left to send in. */
 const MARK_GUARD_MAX = 0.25;
 
@@ -30,7 +32,11 @@ export function spanOf(window: TpsWindow, rate: number): Span {
     return { most, ms: rate < SLOTS_PER_SECOND ? 1_000 / rate : 1_000 / SLOTS_PER_SECOND, burst: most };
   }
   const most = Math.ceil(rate);
-  return { most, ms: (most / rate) * 1_000, burst: window === 'second' ? most : Math.max(1, BURST_SECONDS * rate) };
+  return {
+    most,
+    ms: (most / rate) * 1_000,
+    burst: window === 'second' ? most : Math.max(most === 1 ? 1 : BURST_MIN, BURST_SECONDS * rate),
+  };
 }
 
 /** From when on one more may leave, if the one `most` places before it arrived at `arrived` at the latest. */

@@ -16,6 +16,10 @@ export interface HeldChunk {
   job: { id: string; retryCount: number };
   attempt: number;
   possibleDuplicate: boolean;
+  /** How often its deliveries had been given back in this attempt before it was made. */
+  returns: number;
+  /** Of its job: place.ts. */
+  priority: number;
   /** Number of positions. */
   size: number;
   /** Positions below this are claimed. */
@@ -83,9 +87,13 @@ export type DispatchExtra =
       day: string;
       lane: LaneName;
       route: string;
+      /** Of emergency. */
+      rank: number;
       delivery: number;
       alert: string;
       attempt: number;
+      /** How often it has been given back in this attempt. */
+      returns: number;
       possibleDuplicate: boolean;
       due: EpochMs;
       expiresAt: EpochMs;

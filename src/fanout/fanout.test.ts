@@ -78,8 +78,8 @@ const chunksOf = ({ id }: PlantedAlert) =>
     job_priority: number;
     later: boolean;
   }>(
-    `select c.id, c.route, c.first_delivery, c.deliveries, j.state, j.priority as job_priority, j.start_after > now() as later
-     from chunk c join pgboss.job j on j.id = c.job where c.alert = $1::uuid order by c.id`,
+    `select c.id, c.route, c.first_delivery, c.deliveries, j.state, j.priority as job_priority, not c.queued as later
+     from chunk c left join pgboss.job j on j.id = c.job where c.alert = $1::uuid order by c.id`,
     [id],
   );
 

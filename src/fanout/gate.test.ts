@@ -10,14 +10,31 @@ test('a gate that nobody shut lets pages pass at once', async () => {
 });
 
 test('an emergency shuts the gate until the last one has left, and leaving twice counts once', async () => {
-  const gate = new EmergencyGate({ clock: new ManualClock() });
+  const clock = new ManualClock();
+  const gate = new EmergencyGate({ clock });
   const [first, second] = [gate.enter(), gate.enter()];
   first();
   first();
   expect(gate.shut).toBe(true);
   const passed = gate.pass(1_000);
   second();
+  expect(gate.shut).toBe(true);
+  clock.advance(20);
   expect(await passed).toBe(true);
+});
+
+test('another emergency is expected for ten seconds after the last', () => {
+  const clock = new ManualClock();
+  const gate = new EmergencyGate({ clock });
+  expect(gate.expecting).toBe(false);
+  const leave = gate.enter();
+  clock.advance(60_000);
+  expect(gate.expecting).toBe(true);
+  leave();
+  clock.advance(9_999);
+  expect(gate.expecting).toBe(true);
+  clock.advance(1);
+  expect(gate.expecting).toBe(false);
 });
 
 test('a page passes after its longest wait, and is told that the gate is shut', async () => {

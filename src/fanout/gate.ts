@@ -1,7 +1,8 @@
 /**
  * Fan-out gives way. A page of 5,000 rows keeps a core and the disk busy for a tenth of a second; while an emergency is
- * being accepted or fanned out, or while the journal lags, pages of the other lanes wait here, but not for ever: after
- * `mostMs` one may pass, and should be small.
+ * being accepted or fanned out and for some milliseconds more, in which it goes to the wire, or while the journal lags,
+ * pages of the other lanes wait here, but not for ever: after `mostMs` one may pass, and should be small. As long as
+ * emergencies keep coming they should all be: the next one finds a page under way.
  */
 import type { Clock } from '../platform/index.ts';
 
@@ -14,12 +15,18 @@ export interface GateOptions {
 }
 
 const POLL_MS = 10;
+/** From the end of an emergency's acceptance to its submit_sm, about. */
+const LINGER_MS = 20;
+/** For so long after an emergency the next is expected. */
+const EXPECTED_MS = 10_000;
 
 export class EmergencyGate {
   readonly #clock: Clock;
   readonly #lagMs: () => number;
   readonly #limit: number;
   #inside = 0;
+  /** When the last emergency left. */
+  #leftAt = Number.NEGATIVE_INFINITY;
   #cleared = Promise.withResolvers<void>();
 
   constructor(options: GateOptions) {
@@ -35,6 +42,7 @@ export class EmergencyGate {
     return () => {
       if (left) return;
       left = true;
+      this.#leftAt = this.#clock.monotonic();
       if (--this.#inside > 0) return;
       this.#cleared.resolve();
       this.#cleared = Promise.withResolvers();
@@ -43,7 +51,16 @@ export class EmergencyGate {
 
   /** Something more important than fan-out of other lanes runs. */
   get shut(): boolean {
-    return this.#inside > 0 || this.#lagMs() > this.#limit;
+    return this.#inside > 0 || this.#sinceLast < LINGER_MS || this.#lagMs() > this.#limit;
+  }
+
+  /** An emergency is under way, or one was a short while ago: another may come at any moment. */
+  get expecting(): boolean {
+    return this.#inside > 0 || this.#sinceLast < EXPECTED_MS;
+  }
+
+  get #sinceLast(): number {
+    return this.#clock.monotonic() - this.#leftAt;
   }
 
   /** Resolves with true as soon as the gate is open, or with false after `mostMs`. */

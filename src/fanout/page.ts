@@ -15,6 +15,8 @@ export const PAGE_MAX = 5_000;
 export const FIRST_PAGE = 200;
 /** So is a page that passes while something more important runs. */
 export const SMALL_PAGE = 500;
+/** And one that an emergency may come upon: some 15 ms. */
+export const CAREFUL_PAGE = 1_000;
 
 export interface PageShape {
   /** `named`: alert_recipient; `list`: list_member. */

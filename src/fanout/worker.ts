@@ -14,7 +14,7 @@ import { readAlert } from './alert.ts';
 import { Broadcast, type BroadcastTools, type HeldJob } from './broadcast.ts';
 import type { EmergencyGate } from './gate.ts';
 import { FANOUT_QUEUE, type FanoutJob, JOB_LOCK } from './job.ts';
-import { PAGE_MAX, SMALL_PAGE } from './page.ts';
+import { CAREFUL_PAGE, PAGE_MAX, SMALL_PAGE } from './page.ts';
 
 export interface WorkerOptions extends BroadcastTools {
   boss: PgBoss;
@@ -141,7 +141,7 @@ export class FanoutWorker {
         if (broadcast === null) return;
         const free = urgent || (await this.#o.gate.pass(GATE_MS));
         const started = this.#o.clock.monotonic();
-        const { deliveries, finished } = await broadcast.next(this.#o.writer, free ? PAGE_MAX : SMALL_PAGE);
+        const { deliveries, finished } = await broadcast.next(this.#o.writer, this.#pageSize(urgent, free));
         failures = 0;
         this.#o.onPage?.({ lane: broadcast.lane, deliveries, ms: this.#o.clock.monotonic() - started });
         if (finished) return;
@@ -152,6 +152,13 @@ export class FanoutWorker {
         await this.#idle(backoff(failures - 1));
       }
     }
+  }
+
+  /** Of the other lanes' pages, one that an emergency may find under way is small. */
+  #pageSize(urgent: boolean, free: boolean): number {
+    if (urgent) return PAGE_MAX;
+    if (!free) return SMALL_PAGE;
+    return this.#o.gate.expecting ? CAREFUL_PAGE : PAGE_MAX;
   }
 
   /** Null when there is nothing to fan out, which ends the job. */

@@ -1,18 +1,21 @@
 /** The Hono app: what every request goes through, and the error path that all refusals take. */
-import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { ErrorHandler, NotFoundHandler } from 'hono';
-import { HTTPException } from 'hono/http-exception';
 import { routePath } from 'hono/route';
-import { ChainBusy } from '../audit/index.ts';
-import { type Log, TransactionFailed } from '../platform/index.ts';
+import type { Log } from '../platform/index.ts';
+import { AlertDoor } from './alert-door.ts';
 import { SCOPES } from './auth.ts';
+import { BATCH_LIMITS, Batches } from './batch.ts';
+import type { BatchLimits } from './batch-stream.ts';
 import { BODY_LIMITS, type BodyLimits } from './body.ts';
-import type { HttpEnv } from './context.ts';
+import type { HttpEnv, ObservedRequest } from './context.ts';
+import { type Direct, directRoutes } from './direct.ts';
 import { docsRoutes } from './docs.ts';
+import { problemOf } from './faults.ts';
 import { problemOfIssues } from './issues.ts';
 import { PROBLEM_TYPES, type ProblemCode, ProblemError, problemResponse } from './problems.ts';
+import { requestIdOf } from './request-id.ts';
 import { alertRoutes } from './routes/alerts.ts';
 import { deliveryRoutes } from './routes/deliveries.ts';
 import { dispatchStatusRoutes } from './routes/dispatch-status.ts';
@@ -30,7 +33,10 @@ export interface AppOptions {
   readonly version?: string;
   /** Called at the end of each request; `route` is a pattern such as `/v1/alerts/:id`. */
   readonly observe?: (request: ObservedRequest) => void;
+  /** Called for each line of a batch; null when its alert is durable. */
+  readonly observeLine?: (problem: ProblemCode | null) => void;
   readonly bodyLimits?: Partial<BodyLimits>;
+  readonly batchLimits?: Partial<BatchLimits>;
   readonly uploadLimits?: Partial<UploadLimits>;
   /** Where files of row errors wait until they are sent; the system's temporary folder by default. */
   readonly spoolDir?: string;
@@ -38,20 +44,14 @@ export interface AppOptions {
   readonly draining?: () => boolean;
 }
 
-export interface ObservedRequest {
-  readonly method: string;
-  readonly route: string;
-  readonly status: number;
-  readonly ms: number;
-  /** What it was refused with; null when it was not. */
-  readonly problem: ProblemCode | null;
+export interface App extends OpenAPIHono<HttpEnv> {
+  /** The requests that don't go through Hono. */
+  readonly direct: Direct;
 }
-
-export type App = OpenAPIHono<HttpEnv>;
 
 export function createApp(services: Services, options: AppOptions = {}): App {
   const bodyLimits = { ...BODY_LIMITS, ...options.bodyLimits };
-  const app: App = new OpenAPIHono<HttpEnv>({
+  const app = new OpenAPIHono<HttpEnv>({
     defaultHook: (result) => {
       if (result.success) return;
       throw problemOfIssues(result.error.issues, (result as { data?: unknown }).data, WHERE[result.target] ?? null);
@@ -60,8 +60,7 @@ export function createApp(services: Services, options: AppOptions = {}): App {
 
   const { observe } = options;
   app.use('*', async (c, next) => {
-    const given = c.req.header('x-request-id');
-    const id = given !== undefined && REQUEST_ID.test(given) ? given : randomUUID();
+    const id = requestIdOf(c.req.header('x-request-id'));
     c.set('requestId', id);
     c.header('x-request-id', id);
     if (observe === undefined) return next();
@@ -72,7 +71,18 @@ export function createApp(services: Services, options: AppOptions = {}): App {
     observe({ method: c.req.method, route: routePath(c, -1), status: c.res.status, ms, problem });
   });
 
-  alertRoutes(app, services, bodyLimits);
+  const door = new AlertDoor(services, bodyLimits);
+  const onFault = (err: Error, requestId: string, route: string): void =>
+    options.log?.error({ err, requestId, method: 'POST', route }, 'request failed');
+  const batches = new Batches({
+    door,
+    keys: services.keys,
+    limits: { ...BATCH_LIMITS, ...options.batchLimits },
+    draining: options.draining ?? (() => false),
+    onLine: options.observeLine ?? (() => undefined),
+    onFault: (error, requestId) => onFault(error, requestId, '/v1/alerts/batch'),
+  });
+  alertRoutes(app, services, door, batches);
   deliveryRoutes(app, services);
   listRoutes(app, services, {
     body: bodyLimits,
@@ -88,15 +98,13 @@ export function createApp(services: Services, options: AppOptions = {}): App {
 
   app.notFound(notFoundOf(app));
   app.onError(errorHandler(options.log));
-  return app;
+  return Object.assign(app, { direct: directRoutes({ door, batches, observe, onFault }) });
 }
 
 /** Paths of errors outside the body begin with where they are. */
 const WHERE: Readonly<Record<string, string | null>> = { query: 'query', param: 'path', header: 'header', json: null };
 
-const REQUEST_ID = /^[A-Za-z0-9._:-]{8,64}$/;
-
-function describe(app: App, version: string): void {
+function describe(app: OpenAPIHono<HttpEnv>, version: string): void {
   app.openAPIRegistry.registerComponent('securitySchemes', 'apiKey', {
     type: 'http',
     scheme: 'bearer',
@@ -123,7 +131,7 @@ function describe(app: App, version: string): void {
 }
 
 /** A path that some other method knows is 405 with Allow; any other is 404. */
-function notFoundOf(app: App): NotFoundHandler<HttpEnv> {
+function notFoundOf(app: OpenAPIHono<HttpEnv>): NotFoundHandler<HttpEnv> {
   const known = new Map<string, { pattern: RegExp; methods: Set<string> }>();
   for (const { method, path } of app.routes) {
     if (method === 'ALL') continue;
@@ -155,21 +163,4 @@ function errorHandler(log: AppOptions['log']): ErrorHandler<HttpEnv> {
     }
     return problemResponse(problem.code, problem.options, c.get('requestId'));
   };
-}
-
-function problemOf(error: Error): ProblemError {
-  if (error instanceof ProblemError) return error;
-  if (error instanceof TransactionFailed) {
-    const detail =
-      error.outcome === 'uncertain'
-        ? 'The database did not say whether it committed. Repeat the request with the same Idempotency-Key.'
-        : 'The database could not commit. Nothing was stored; try again.';
-    return new ProblemError('storage-unavailable', { detail, retryAfterSeconds: 1 });
-  }
-  if (error instanceof ChainBusy) return new ProblemError('overloaded', { retryAfterSeconds: 1 });
-  if (error instanceof HTTPException) {
-    if (error.status === 400) return new ProblemError('malformed-json');
-    if (error.status === 415) return new ProblemError('unsupported-media-type');
-  }
-  return new ProblemError('internal', { detail: 'The fault is on our side and has been logged.' });
 }

@@ -1,6 +1,6 @@
 /** Who may: the API key in `Authorization: Bearer …`, and the scope that a route wants. Runs before the body is read. */
 import type { MiddlewareHandler } from 'hono';
-import type { KEY_SCOPES } from '../access/index.ts';
+import type { KEY_SCOPES, Principal } from '../access/index.ts';
 import type { HttpEnv } from './context.ts';
 import { ProblemError } from './problems.ts';
 import type { Services } from './services.ts';
@@ -22,25 +22,42 @@ export const SCOPES: Readonly<Record<Scope, string>> = {
 /** A Bearer token as RFC 6750 writes it; the length bounds what is hashed. */
 const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]{8,256})$/i;
 
+/** The Bearer token of a request; null when there is none that could be a key. */
+export const tokenOf = (authorization: string | undefined): string | null =>
+  BEARER.exec(authorization ?? '')?.[1] ?? null;
+
+/** At once when the key is known. @throws ProblemError unauthenticated, scope-missing. */
+export function principalOf(
+  keys: Services['keys'],
+  authorization: string | undefined,
+  scope: Scope,
+): Principal | Promise<Principal> {
+  const token = tokenOf(authorization);
+  const found = token === null ? null : keys.authenticate(token);
+  return found instanceof Promise ? found.then((principal) => checked(principal, scope)) : checked(found, scope);
+}
+
+function checked(principal: Principal | null, scope: Scope): Principal {
+  if (principal === null) {
+    throw new ProblemError('unauthenticated', {
+      detail: 'Send a valid API key as "Authorization: Bearer <key>".',
+      headers: { 'www-authenticate': 'Bearer realm="tocsin"', connection: 'close' },
+    });
+  }
+  if (!principal.scopes.has(scope)) {
+    throw new ProblemError('scope-missing', {
+      detail: `The API key needs the scope ${scope}.`,
+      errors: [{ field: null, rule: 'scope-missing', message: `needs the scope ${scope}` }],
+      headers: { 'www-authenticate': `Bearer realm="tocsin", error="insufficient_scope", scope="${scope}"` },
+    });
+  }
+  return principal;
+}
+
 export function authenticated(keys: Services['keys'], scope: Scope): MiddlewareHandler<HttpEnv> {
   return async (c, next) => {
-    const token = BEARER.exec(c.req.header('authorization') ?? '')?.[1];
-    const found = token === undefined ? null : keys.authenticate(token);
-    const principal = found instanceof Promise ? await found : found;
-    if (principal === null) {
-      throw new ProblemError('unauthenticated', {
-        detail: 'Send a valid API key as "Authorization: Bearer <key>".',
-        headers: { 'www-authenticate': 'Bearer realm="tocsin"', connection: 'close' },
-      });
-    }
-    if (!principal.scopes.has(scope)) {
-      throw new ProblemError('scope-missing', {
-        detail: `The API key needs the scope ${scope}.`,
-        errors: [{ field: null, rule: 'scope-missing', message: `needs the scope ${scope}` }],
-        headers: { 'www-authenticate': `Bearer realm="tocsin", error="insufficient_scope", scope="${scope}"` },
-      });
-    }
-    c.set('principal', principal);
+    const found = principalOf(keys, c.req.header('authorization'), scope);
+    c.set('principal', found instanceof Promise ? await found : found);
     return next();
   };
 }

@@ -25,44 +25,72 @@ const JSON_TYPE = /^application\/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
 /** The connection ends with the answer: what is left of the body is not worth reading. */
 const CLOSE = { connection: 'close' };
 
-export function jsonBody(limits: BodyLimits): MiddlewareHandler<HttpEnv> {
-  const decoder = new TextDecoder('utf-8', { fatal: true });
-  let bytesAtOnce = 0;
-  return async (c, next) => {
-    if (!JSON_TYPE.test(c.req.header('content-type') ?? '')) {
+/** Where a body comes from: a socket, or where there is none (tests, other servers) a web stream. */
+export interface BodySource {
+  readonly incoming: IncomingMessage | undefined;
+  readonly stream: () => ReadableStream<Uint8Array> | null;
+}
+
+/** Reads JSON bodies under limits that they share. */
+export class JsonBodies {
+  readonly #limits: BodyLimits;
+  readonly #decoder = new TextDecoder('utf-8', { fatal: true });
+  #bytesAtOnce = 0;
+
+  constructor(limits: BodyLimits) {
+    this.#limits = limits;
+  }
+
+  /** What can be said before the first byte is read. @throws ProblemError unsupported-media-type, body-too-large. */
+  check(contentType: string | undefined, contentLength: string | undefined): void {
+    if (!JSON_TYPE.test(contentType ?? '')) {
       throw new ProblemError('unsupported-media-type', {
         detail: 'The body must be application/json in UTF-8.',
         headers: { ...CLOSE, accept: 'application/json' },
       });
     }
-    const tooLarge = () =>
-      new ProblemError('body-too-large', {
-        detail: `A body may have ${limits.bytesMax} bytes.`,
-        errors: [{ field: null, rule: 'body-too-large', message: `must be at most ${limits.bytesMax} bytes` }],
-        headers: CLOSE,
-      });
-    if (Number(c.req.header('content-length') ?? 0) > limits.bytesMax) throw tooLarge();
+    if (Number(contentLength ?? 0) > this.#limits.bytesMax) throw this.#tooLarge();
+  }
 
+  /** @throws ProblemError body-too-large, overloaded, request-timeout, malformed-request, malformed-json (not UTF-8). */
+  async read({ incoming, stream }: BodySource): Promise<string> {
     let held = 0;
     const hold = (bytes: number): void => {
       held += bytes;
-      bytesAtOnce += bytes;
-      if (held > limits.bytesMax) throw tooLarge();
-      if (bytesAtOnce > limits.bytesMaxAtOnce) {
+      this.#bytesAtOnce += bytes;
+      if (held > this.#limits.bytesMax) throw this.#tooLarge();
+      if (this.#bytesAtOnce > this.#limits.bytesMaxAtOnce) {
         throw new ProblemError('overloaded', { retryAfterSeconds: 1, headers: CLOSE });
       }
     };
     try {
-      const incoming = c.env?.incoming;
       const chunks =
         incoming === undefined
-          ? await readStream(c.req.raw.body, hold)
-          : await readIncoming(incoming, hold, limits.timeoutMs);
-      // Hono keeps promises here, though its type says otherwise.
-      (c.req.bodyCache as { text?: unknown }).text = Promise.resolve(decode(decoder, chunks));
+          ? await readStream(stream(), hold)
+          : await readIncoming(incoming, hold, this.#limits.timeoutMs);
+      return decode(this.#decoder, chunks);
     } finally {
-      bytesAtOnce -= held;
+      this.#bytesAtOnce -= held;
     }
+  }
+
+  #tooLarge(): ProblemError {
+    const { bytesMax } = this.#limits;
+    return new ProblemError('body-too-large', {
+      detail: `A body may have ${bytesMax} bytes.`,
+      errors: [{ field: null, rule: 'body-too-large', message: `must be at most ${bytesMax} bytes` }],
+      headers: CLOSE,
+    });
+  }
+}
+
+export function jsonBody(limits: BodyLimits): MiddlewareHandler<HttpEnv> {
+  const bodies = new JsonBodies(limits);
+  return async (c, next) => {
+    bodies.check(c.req.header('content-type'), c.req.header('content-length'));
+    const text = await bodies.read({ incoming: c.env?.incoming, stream: () => c.req.raw.body });
+    // Hono keeps promises here, though its type says otherwise.
+    (c.req.bodyCache as { text?: unknown }).text = Promise.resolve(text);
     return next();
   };
 }

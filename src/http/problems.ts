@@ -18,10 +18,12 @@ export const HTTP_PROBLEM_CODES = [
   'request-timeout',
   'already-final',
   'body-too-large',
+  'line-too-long',
   'unsupported-media-type',
   'csv-header',
   'csv-empty',
   'headers-too-large',
+  'lane-shed',
   'imports-busy',
   'internal',
   'storage-unavailable',
@@ -29,7 +31,7 @@ export const HTTP_PROBLEM_CODES = [
 export type ProblemCode = (typeof HTTP_PROBLEM_CODES)[number] | AlertProblemCode;
 export const PROBLEM_CODES: readonly ProblemCode[] = [...HTTP_PROBLEM_CODES, ...ALERT_PROBLEM_CODES];
 
-export type ProblemStatus = 400 | 401 | 403 | 404 | 405 | 408 | 409 | 413 | 415 | 422 | 431 | 500 | 503;
+export type ProblemStatus = 400 | 401 | 403 | 404 | 405 | 408 | 409 | 413 | 415 | 422 | 429 | 431 | 500 | 503;
 
 interface ProblemType {
   readonly status: ProblemStatus;
@@ -48,9 +50,11 @@ export const PROBLEM_TYPES: Readonly<Record<ProblemCode, ProblemType>> = {
   'request-timeout': { status: 408, title: 'The body did not come in time' },
   'already-final': { status: 409, title: 'Nothing is left to cancel or pause' },
   'body-too-large': { status: 413, title: 'The body is over the limit' },
+  'line-too-long': { status: 413, title: 'The line is over the limit' },
   'unsupported-media-type': { status: 415, title: 'The body has another media type' },
   'csv-header': { status: 422, title: 'The CSV file has no usable header' },
   'csv-empty': { status: 422, title: 'The CSV file has no usable row' },
+  'lane-shed': { status: 429, title: 'More urgent lanes go first just now' },
   'headers-too-large': { status: 431, title: 'The request headers are over the limit' },
   'imports-busy': { status: 503, title: 'Too many imports at once' },
   internal: { status: 500, title: 'A fault of the server' },
@@ -130,14 +134,21 @@ export function problemDocument(code: ProblemCode, options: ProblemOptions, requ
   };
 }
 
-/** The whole answer, for Hono's error path and for sockets that never became a request. */
+/** Names in lower case. */
+export function problemHeaders(options: ProblemOptions, requestId: string | undefined): Record<string, string> {
+  return {
+    'content-type': 'application/problem+json',
+    'cache-control': 'no-store',
+    ...(requestId === undefined ? {} : { 'x-request-id': requestId }),
+    ...(options.retryAfterSeconds == null ? {} : { 'retry-after': String(Math.max(1, options.retryAfterSeconds)) }),
+    ...options.headers,
+  };
+}
+
+/** The whole answer, for Hono's error path. */
 export function problemResponse(code: ProblemCode, options: ProblemOptions = {}, requestId?: string): Response {
-  const headers = new Headers({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' });
-  if (requestId !== undefined) headers.set('x-request-id', requestId);
-  if (options.retryAfterSeconds != null) headers.set('retry-after', String(Math.max(1, options.retryAfterSeconds)));
-  for (const [name, value] of Object.entries(options.headers ?? {})) headers.set(name, value);
   return new Response(JSON.stringify(problemDocument(code, options, requestId)), {
     status: PROBLEM_TYPES[code].status,
-    headers,
+    headers: problemHeaders(options, requestId),
   });
 }

@@ -40,7 +40,7 @@ export interface RunningServer {
 }
 
 /** @throws the socket's error (code EADDRINUSE, EACCES …) when it can't listen. */
-export async function startServer(app: App, options: ServerOptions): Promise<RunningServer> {
+export async function startServer(app: Pick<App, 'fetch' | 'direct'>, options: ServerOptions): Promise<RunningServer> {
   const limits = { ...SERVER_LIMITS, ...options.limits };
   let closing = false;
   const answer = getRequestListener(app.fetch, { errorHandler: malformed });
@@ -55,9 +55,16 @@ export async function startServer(app: App, options: ServerOptions): Promise<Run
     },
     (incoming: IncomingMessage, outgoing: ServerResponse) => {
       if (closing) outgoing.shouldKeepAlive = false;
-      void answer(incoming, outgoing);
+      if (!app.direct(incoming, outgoing)) void answer(incoming, outgoing);
     },
   );
+  // So that a request is refused by its head before the client sends a body.
+  server.on('checkContinue', (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    if (closing) outgoing.shouldKeepAlive = false;
+    if (app.direct(incoming, outgoing)) return;
+    outgoing.writeContinue();
+    void answer(incoming, outgoing);
+  });
   server.maxConnections = limits.connectionsMax;
   server.on('clientError', refuse);
   await new Promise<void>((resolve, reject) => {

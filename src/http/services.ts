@@ -3,7 +3,7 @@
  * belong to the rooms; this is only how they are handed to `createApp`.
  */
 import type { Principal } from '../access/index.ts';
-import type { AlertService } from '../alerts/index.ts';
+import type { AlertService, Load } from '../alerts/index.ts';
 import type { ListService, RecipientService } from '../audience/index.ts';
 import type { DispatchStatus, PauseService } from '../dispatch/index.ts';
 import type { DeliveryEvent, DeliverySearchQuery, DeliveryView } from '../records/index.ts';
@@ -13,6 +13,8 @@ export interface Services {
     /** The principal of a Bearer token; null when it is malformed, unknown or revoked. */
     authenticate(token: string): Promise<Principal | null> | Principal | null;
   };
+  /** How much there is to do just now: asked before the body of each alert is read. */
+  pressure(): Load;
   readonly alerts: AlertService;
   readonly deliveries: DeliveryService;
   readonly lists: ListService;

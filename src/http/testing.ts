@@ -1,6 +1,6 @@
 /** Services for tests of this room: they record what they were asked and answer from fixed values. */
 import { finished } from 'node:stream/promises';
-import type { AlertRequest, AlertView, SubmitResult } from '../alerts/index.ts';
+import { type AlertRequest, type AlertView, type Load, NO_LOAD, type SubmitResult } from '../alerts/index.ts';
 import { CsvRefused, type ImportOptions } from '../audience/index.ts';
 import type { DispatchStatus } from '../dispatch/index.ts';
 import { type AppOptions, createApp } from './app.ts';
@@ -86,6 +86,7 @@ export interface World extends Services {
   readonly asked: unknown[];
   imported: { options: ImportOptions; text: string } | undefined;
   answer: SubmitResult | Error;
+  load: Load;
 }
 
 export function makeServices(scopes: readonly Scope[] = Object.keys(SCOPES) as Scope[]): World {
@@ -116,6 +117,8 @@ export function makeServices(scopes: readonly Scope[] = Object.keys(SCOPES) as S
     asked: [],
     imported: undefined,
     answer: { kind: 'accepted', replay: false, alert: alertView },
+    load: NO_LOAD,
+    pressure: () => world.load,
     keys: { authenticate: (token) => (token === KEY ? (principal as never) : null) },
     alerts: {
       submit: async (_, request, idempotencyKey) => {

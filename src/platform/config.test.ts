@@ -26,6 +26,7 @@ test('each mistake names its variable, says what to write, and keeps the value t
     TOCSIN_HOME: [''],
     TOCSIN_POLICIES: [''],
     TOCSIN_KEYRING: [''],
+    TOCSIN_NODE: [''],
     TOCSIN_EMBEDDED: ['yes'],
     LOG_LEVEL: ['loud'],
     TOCSIN_MASTER_KEY: ['hunter2', Buffer.alloc(16).toString('base64'), `${key}${key}`],

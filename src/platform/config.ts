@@ -1,5 +1,6 @@
 /** Everything the environment says, read once. */
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { ConfigError } from './errors.ts';
@@ -22,6 +23,8 @@ export interface Config {
   readonly masterKey: Buffer | null;
   /** TOCSIN_KEYRING, absolute: the hourly keys of secret texts, shared by the nodes. */
   readonly keyring: string;
+  /** TOCSIN_NODE: the name by which carriers know this node in `nodes`. The host name when unset. */
+  readonly node: string;
   readonly logLevel: LogLevel;
 }
 
@@ -37,6 +40,7 @@ const schema = z.object({
   TOCSIN_HOME: z.string().min(1).default('./.tocsin'),
   TOCSIN_POLICIES: z.string().min(1).default('./policies'),
   TOCSIN_KEYRING: z.string().min(1).optional(),
+  TOCSIN_NODE: z.string().min(1).max(253).optional(),
   TOCSIN_EMBEDDED: flag,
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
@@ -48,6 +52,7 @@ const expected: Record<string, string> = {
   TOCSIN_HOME: 'a folder, for example TOCSIN_HOME=./.tocsin',
   TOCSIN_POLICIES: 'a folder, for example TOCSIN_POLICIES=./policies',
   TOCSIN_KEYRING: 'a folder, for example TOCSIN_KEYRING=./.tocsin/keyring',
+  TOCSIN_NODE: 'a name, for example TOCSIN_NODE=node-1',
   TOCSIN_EMBEDDED: '0 or 1',
   LOG_LEVEL: 'fatal, error, warn, info, debug, trace or silent',
 };
@@ -78,6 +83,7 @@ export function readConfig(
       env.NODE_ENV === 'production' && values.TOCSIN_EMBEDDED !== '1' && options.masterKey !== 'if-set',
     ),
     keyring: resolve(values.TOCSIN_KEYRING ?? resolve(home, 'keyring')),
+    node: values.TOCSIN_NODE ?? hostname(),
     logLevel: values.LOG_LEVEL,
   };
 }

@@ -8,19 +8,41 @@ export type { ConnectionTarget } from './target.ts';
 
 /**
  * Sessions per purpose: small separate pools, so that readers never wait behind fan-out, nor the journal behind intake.
- * With pg-boss (3), the listener, the key cache and the board of pauses (1 each) a process holds at most 22 connections.
+ * `urgent` is for what an emergency on its way to the wire waits for: its own chunks, and every claim. With pg-boss (3), the
+ * listener, the key cache and the board of pauses (1 each) a process holds at most 23 connections.
  */
-export const poolSizes = { intake: 2, dispatch: 3, journal: 2, fanout: 2, reader: 4, control: 2, lease: 1 } as const;
+export const poolSizes = {
+  intake: 2,
+  urgent: 2,
+  dispatch: 2,
+  journal: 2,
+  fanout: 2,
+  reader: 4,
+  control: 2,
+  lease: 1,
+} as const;
 
 /** Longest time for one statement, per pool. Fan-out writes 5,000 rows at a time; readers must not hold a snapshot over 5 s. */
 export const statementTimeoutsMs: Record<PoolName, number> = {
   intake: 10_000,
+  urgent: 10_000,
   dispatch: 10_000,
   journal: 20_000,
   fanout: 30_000,
   reader: 5_000,
   control: 30_000,
   lease: 3_000,
+};
+
+/**
+ * Longest wait for a lock, of the pools that work on rows which processes take from one another: a process that freezes
+ * while it waits must not get the lock long after.
+ */
+const lockTimeoutsMs: Partial<Record<PoolName, number>> = {
+  dispatch: 1_500,
+  journal: 1_500,
+  control: 1_500,
+  lease: 1_500,
 };
 
 export type PoolName = keyof typeof poolSizes;
@@ -55,9 +77,17 @@ export async function openDatabase(options: DatabaseOptions, log?: DatabaseLog):
   const { target } = options;
   const applicationName = options.applicationName ?? 'tocsin';
   const open = (name: PoolName): Pool =>
-    new Pool({ name, size: poolSizes[name], target, applicationName, statementTimeoutMs: statementTimeoutsMs[name] });
+    new Pool({
+      name,
+      size: poolSizes[name],
+      target,
+      applicationName,
+      statementTimeoutMs: statementTimeoutsMs[name],
+      lockTimeoutMs: lockTimeoutsMs[name],
+    });
   const pools = {
     intake: open('intake'),
+    urgent: open('urgent'),
     dispatch: open('dispatch'),
     journal: open('journal'),
     fanout: open('fanout'),

@@ -53,5 +53,6 @@ export class TransactionFailed extends Error {
 
 /** SQLSTATEs that mean: the session is gone, whatever it was doing. */
 export function lostConnection(code: string): boolean {
-  return code.startsWith('08') || code === '57P01' || code === '57P02' || code === '57P03' || code === '57P05';
+  // 25P03: it was idle in a transaction for too long, as after a freeze.
+  return code.startsWith('08') || /^(?:57P0[1235]|25P03)$/.test(code);
 }

@@ -17,6 +17,7 @@ export { type EmbeddedServer, freePort, startEmbedded } from './embedded.ts';
 export { ConfigError, StartError, TransactionFailed } from './errors.ts';
 export { type LoopDelay, LoopDelayMonitor } from './event-loop.ts';
 export { keepHeapSmall } from './heap.ts';
+export { hmacSha256 } from './hmac.ts';
 export { IdAllocator, idBlockSize } from './ids.ts';
 export { Liveness } from './liveness.ts';
 export { createLog, type Log, safeError } from './log.ts';

@@ -23,6 +23,8 @@ export interface PoolOptions {
   target: ConnectionTarget;
   /** Longest time for one statement, COMMIT apart. */
   statementTimeoutMs: number;
+  /** Longest wait for a lock; a statement that waits longer fails with 55P03. None unless told otherwise. */
+  lockTimeoutMs?: number | undefined;
   applicationName: string;
   /** Longest wait for a free session before a transaction fails with 53300. Default 10 s. */
   acquireTimeoutMs?: number;
@@ -33,6 +35,11 @@ export interface PoolOptions {
 export interface RunOptions {
   /** How often the work is run again after a deadlock, a serialization failure, or a connection lost before COMMIT. Default 3. */
   retries?: number;
+  /**
+   * False: COMMIT answers before the disk has it. For what may be lost in a crash of the server as long as all that is
+   * built on it is lost too, or is durable later: the log is written in order. Default true; `Tx.exec` can turn it on.
+   */
+  durable?: boolean;
 }
 
 /** What a pool is doing right now, for metrics. */
@@ -96,7 +103,7 @@ export class Pool {
     const retries = options.retries ?? defaultRetries;
     for (let attempt = 0; ; attempt++) {
       try {
-        return await this.#runOnce(work);
+        return await this.#runOnce(work, options.durable ?? true);
       } catch (error) {
         const again = error instanceof TransactionFailed && error.outcome === 'rolled-back' && error.mayRetry;
         if (!again || attempt >= retries || this.#closing !== undefined) throw error;
@@ -148,12 +155,12 @@ export class Pool {
     await this.#closing.promise;
   }
 
-  async #runOnce<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+  async #runOnce<T>(work: (tx: Tx) => Promise<T>, durable: boolean): Promise<T> {
     const session = await this.#acquire();
     const tx = new Transaction(session);
     let keep = false;
     try {
-      await tx.begin();
+      await tx.begin(durable);
       const value = await work(tx);
       await tx.commit();
       keep = true;
@@ -224,7 +231,7 @@ export class Pool {
   }
 
   async #open(): Promise<void> {
-    const { target, applicationName, statementTimeoutMs, name } = this.#options;
+    const { target, applicationName, statementTimeoutMs, lockTimeoutMs, name } = this.#options;
     for (;;) {
       if (this.#failures > 0) {
         const wait = Math.min(reconnectMs.first * 2 ** (this.#failures - 1), reconnectMs.most);
@@ -240,6 +247,7 @@ export class Pool {
         const session = await Session.open(target, {
           applicationName: `${applicationName} ${name}`,
           statementTimeoutMs,
+          lockTimeoutMs,
         });
         this.#failures = 0;
         this.#opening--;
@@ -294,8 +302,9 @@ class Transaction implements Tx {
     return this.#drizzle;
   }
 
-  async begin(): Promise<void> {
-    await this.#statement(() => this.#session.exec('begin'));
+  async begin(durable: boolean): Promise<void> {
+    const text = durable ? 'begin' : 'begin; set local synchronous_commit to off';
+    await this.#statement(() => this.#session.exec(text));
     this.#state = 'open';
   }
 

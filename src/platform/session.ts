@@ -4,14 +4,22 @@ import { connectSocket, SingleUseSocket } from './socket.ts';
 import type { ConnectionTarget, Host } from './target.ts';
 import { encodeParameter, postgresTypes } from './values.ts';
 
-/** A session that stays idle inside a transaction this long is ended by the server: its process froze. */
-const idleInTransactionMs = 30_000;
+/**
+ * A session that stays idle inside a transaction this long is ended by the server: its process froze. With the longest
+ * wait for a lock (`lockTimeoutMs` of the pools that share rows, 1.5 s) it makes 4 s, the TTL of a lease: the locks of a
+ * frozen owner don't outlive its lease.
+ */
+const idleInTransactionMs = 2_500;
+/** Of the server's end of a TCP connection, where a host has vanished or reads nothing: seconds, and milliseconds. */
+const tcp = { tcp_keepalives_idle: 2, tcp_keepalives_interval: 1, tcp_keepalives_count: 2, tcp_user_timeout: 3_000 };
 const connectTimeoutMs = 5_000;
 
 export interface SessionOptions {
   applicationName: string;
   /** Longest time for one statement; the session is given up beyond it. COMMIT has its own, longer limit. */
   statementTimeoutMs: number;
+  /** Longest wait for a lock, the server's; none unless told otherwise. */
+  lockTimeoutMs?: number | undefined;
   searchPath?: string;
   onNotify?: (channel: string, payload: string) => void;
 }
@@ -111,6 +119,8 @@ export class Session {
         application_name: options.applicationName,
         search_path: options.searchPath ?? 'tocsin',
         idle_in_transaction_session_timeout: idleInTransactionMs,
+        lock_timeout: options.lockTimeoutMs ?? 0,
+        ...tcp,
         // Not the server's clock but ours ends a statement: its own would also cut a COMMIT short, which then answers
         // "committed" before a synchronous standby has it.
         statement_timeout: '0',

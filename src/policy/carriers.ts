@@ -11,6 +11,7 @@ import {
 } from './carrier-fields.ts';
 import { type CarrierLimits, carrierLimitFields, resolveCarrierLimits } from './carrier-limits.ts';
 import { type CarrierLink, carrierLinkFields, resolveCarrierLink } from './carrier-link.ts';
+import { type CarrierNodes, carrierNodeFields, resolveCarrierNodes } from './carrier-nodes.ts';
 import { type CarrierReceiptPolicy, carrierReceiptFields, resolveCarrierReceipts } from './carrier-receipts.ts';
 import { type CarrierText, carrierText, resolveText } from './carrier-text.ts';
 import {
@@ -31,7 +32,7 @@ import type { Protocol } from './protocol.ts';
 /** The name of a carrier account; a bind in tables, metrics and routing. */
 export type BindName = string;
 
-export interface CarrierPolicy extends CarrierLink, CarrierFieldPolicy, CarrierLimits, CarrierCancel {
+export interface CarrierPolicy extends CarrierLink, CarrierFieldPolicy, CarrierLimits, CarrierCancel, CarrierNodes {
   readonly host: string;
   readonly port: number;
   readonly systemId: string;
@@ -131,6 +132,7 @@ export const carrier = z
     ...carrierLimitFields,
     ...carrierFields,
     ...carrierText,
+    ...carrierNodeFields,
   })
   .refine((fields) => fields.reconnectFirst <= fields.reconnectMax, {
     error: 'must not be longer than reconnectMax',
@@ -197,6 +199,7 @@ export function resolveCarrier(
     ...resolveCarrierFields(fields, protocol, mistake),
     ...resolveCarrierLimits(fields, protocol, mistake),
     text: resolveText(fields.text),
+    ...resolveCarrierNodes(fields),
   };
 }
 

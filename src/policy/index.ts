@@ -15,6 +15,7 @@ export {
   type TlvPolicy,
 } from './carrier-fields.ts';
 export type { TpsWindow } from './carrier-limits.ts';
+export { mayHold } from './carrier-nodes.ts';
 export type { CarrierReceiptPolicy } from './carrier-receipts.ts';
 export type { CarrierText, TextPolicy } from './carrier-text.ts';
 export type { BindName, CarrierPolicy } from './carriers.ts';

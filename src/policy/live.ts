@@ -18,7 +18,7 @@ const LIVE_CARRIER: readonly (keyof CarrierPolicy)[] = [
   'restFirstMs',
   'restMaxMs',
 ];
-const LIVE_LANE: readonly (keyof LanePolicy)[] = ['weight', 'ceiling', 'floor', 'retry', 'inDoubt', 'cannotMeetExpiry'];
+const LIVE_LANE: readonly (keyof LanePolicy)[] = ['weight', 'ceiling', 'floor', 'retry', 'cannotMeetExpiry'];
 /** Fields whose names in the files are not theirs here less the unit. */
 const WRITTEN: Readonly<Record<string, string>> = { otherHosts: 'hosts', utcOffsetMinutes: 'receiptUtcOffset' };
 

@@ -68,6 +68,8 @@ interface Shard<Extra> {
   timer: NodeJS.Timeout | null;
 }
 
+/** Operations of a batch: a message brings three, one of which is no row. */
+const ROWS_MAX = 4_000;
 const RETRY_FIRST_MS = 50;
 const RETRY_MAX_MS = 2_000;
 
@@ -81,7 +83,7 @@ export class Journal<Extra> {
 
   constructor(options: JournalOptions<Extra>) {
     this.#options = options;
-    this.#rowsMax = options.rowsMax ?? 2_000;
+    this.#rowsMax = options.rowsMax ?? ROWS_MAX;
     this.#lingerMs = options.lingerMs ?? 5;
     this.#shards = options.writers.map((writer) => ({ writer, waiting: [], since: 0, running: false, timer: null }));
   }

@@ -86,7 +86,7 @@ export function finalOfReceipt(messageState: number): FinalCode | null {
  */
 export function finalOfSegments(
   segments: number,
-  bySegment: ReadonlyMap<number, FinalCode>,
+  bySegment: Pick<ReadonlyMap<number, FinalCode>, 'size' | 'has'> & { values(): Iterable<FinalCode> },
   deciding: number | null = null,
 ): FinalCode | null {
   let worst: FinalCode | null = null;

@@ -136,7 +136,8 @@ export const submission = defineFactTable<SubmissionRow>({
     answeredAt: 'int?',
   },
   partitioned: true,
-  key: ['day', 'delivery', 'attempt', 'segment'],
+  // Two rows where one was written down as unanswered by a new owner, and answered all the same.
+  key: ['day', 'delivery', 'attempt', 'segment', 'outcome'],
 });
 
 export interface ReceiptRow {

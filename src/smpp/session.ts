@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { type BindCommand, type BindMode, type BindRequest, bindAnswerOf, encodeBind } from './bind-request.ts';
+import { SEQUENCE_OFFSET } from './commands.ts';
 import { CLIENT_CERTIFICATE, type ConnectOptions, isTlsError, openSocket, tlsReason } from './connect.ts';
 import { decodeDataSm } from './data-sm.ts';
 import { BindError } from './errors.ts';
@@ -12,9 +13,13 @@ import type { CloseReason, LinkHandlers, RequestOptions } from './exchange.ts';
 import type { Incoming } from './incoming.ts';
 import { LINK_LIMITS, type LinkLimits } from './limits.ts';
 import { Link } from './link.ts';
+import { writeUint32 } from './octets.ts';
 import { type DeliverSm, decodeDeliverSm, encodeDeliverSmResp, encodeSubmitSm, type SubmitSm } from './pdu.ts';
 import type { Pdu, PduOf } from './pdus/table.ts';
 import { Status, statusName } from './status.ts';
+
+/** The answer to nearly every deliver_sm: only its sequence_number changes. */
+const TAKEN = encodeDeliverSmResp(0, { status: Status.ok, tlvs: [] });
 
 export type IncomingDeliver = Incoming<DeliverSm>;
 export type SessionHandlers<C> = LinkHandlers<C, DeliverSm>;
@@ -152,7 +157,10 @@ export class Session<C> extends Link<C, DeliverSm> {
   }
 
   protected encodeHotResponse(sequence: number, status: number): Buffer {
-    return encodeDeliverSmResp(sequence, { status, tlvs: [] });
+    if (status !== Status.ok) return encodeDeliverSmResp(sequence, { status, tlvs: [] });
+    // The writer copies it at once.
+    writeUint32(TAKEN, SEQUENCE_OFFSET, sequence);
+    return TAKEN;
   }
 
   protected override takesData(): boolean {

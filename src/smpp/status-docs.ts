@@ -3,7 +3,8 @@ import { STATUS_CLASSES, STATUSES, type StatusClass, VENDOR_STATUSES } from './s
 
 const RULES: Readonly<Record<StatusClass, string>> = {
   ok: 'The message was taken.',
-  address: 'Permanent for this address. The delivery has failed, with the status as its cause.',
+  address:
+    'Permanent for this address. The delivery has failed, with the status as its cause, unless its route has an `onNoRoute` (docs/routing.md).',
   message:
     'Permanent for this message. The delivery has failed, with the status as its cause; whoever else was to get it will hear the same, so these are counted for an alarm.',
   bind: 'Permanent for this bind. Nothing is wrong with the message: it goes back to its route unspent, for another bind or for later. The bind rests (`restFirst`, doubled up to `restMax`) and an error is logged.',

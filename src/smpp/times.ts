@@ -116,13 +116,15 @@ export const UTC_OFFSET_MAX = 48;
  * @throws FieldError when the offset is none, and outside the local years 2000 to 2099: their two digits could not be read back.
  */
 export function formatAbsolute(epochMs: number, utcOffset = 0): string {
+  // All messages of an alert end at the same time.
+  if (epochMs === last.epochMs && utcOffset === last.utcOffset) return last.text;
   if (!Number.isInteger(utcOffset) || Math.abs(utcOffset) > UTC_OFFSET_MAX) {
     throw new FieldError('time', 'has an offset that is not a whole number of quarters of an hour from -48 to 48');
   }
   const local = new Date(epochMs + utcOffset * QUARTER);
   const year = local.getUTCFullYear();
   if (!(year >= 2000 && year <= 2099)) throw new FieldError('time', 'is outside the years 2000 to 2099');
-  return (
+  const text =
     two(year - 2000) +
     two(local.getUTCMonth() + 1) +
     two(local.getUTCDate()) +
@@ -131,9 +133,12 @@ export function formatAbsolute(epochMs: number, utcOffset = 0): string {
     two(local.getUTCSeconds()) +
     Math.floor(local.getUTCMilliseconds() / 100) +
     two(Math.abs(utcOffset)) +
-    (utcOffset < 0 ? '-' : '+')
-  );
+    (utcOffset < 0 ? '-' : '+');
+  last = { epochMs, utcOffset, text };
+  return text;
 }
+
+let last = { epochMs: Number.NaN, utcOffset: 0, text: '' };
 
 /**
  * `0000DDhhmmss000R`.

@@ -13,10 +13,15 @@ export interface Reached {
   point: string;
   /** The backend that the statement ran on; null at a socket that is not PostgreSQL's. */
   backendPid: number | null;
+  /** Which of several servers reached it. */
+  unit: number;
 }
 
-/** What happens at a point. True: what was about to pass there, and all after it on that connection, never does. */
-export type Strike = (reached: Reached) => boolean;
+/**
+ * What happens at a point. True: what was about to pass there, and all after it on that connection, never does. `cut`: the
+ * same, and the connection ends.
+ */
+export type Strike = (reached: Reached) => boolean | 'cut';
 
 /** Which points were passed, and the one where something is to happen. */
 export class CrashPoints {
@@ -36,12 +41,14 @@ export class CrashPoints {
   }
 
   /** True when a fault strikes here that lets nothing more pass. */
-  reach(point: string, backendPid: number | null = null): boolean {
+  reach(point: string, unit: number, cut: () => void, backendPid: number | null = null): boolean {
     this.passed.set(point, (this.passed.get(point) ?? 0) + 1);
     if (this.#armed?.point !== point) return false;
     const { strike } = this.#armed;
     this.#armed = null;
-    return strike({ point, backendPid });
+    const struck = strike({ point, backendPid, unit });
+    if (struck === 'cut') cut();
+    return struck !== false;
   }
 }
 
@@ -56,7 +63,7 @@ interface Relay {
   down(chunk: Buffer, client: Socket): void;
 }
 
-async function listen(upstreamOf: () => Socket, relayOf: () => Relay): Promise<CrashProxy> {
+async function listen(upstreamOf: () => Socket, relayOf: (cut: () => void) => Relay): Promise<CrashProxy> {
   const sockets = new Set<Socket>();
   const server: Server = createServer((client) => {
     const upstream = upstreamOf();
@@ -72,7 +79,10 @@ async function listen(upstreamOf: () => Socket, relayOf: () => Relay): Promise<C
       // What PostgreSQL says at last (FATAL) must still arrive before the connection ends.
       socket.on('end', () => (socket === client ? upstream : client).end());
     }
-    const relay = relayOf();
+    const relay = relayOf(() => {
+      client.destroy();
+      upstream.destroy();
+    });
     client.on('data', (chunk) => relay.up(chunk, upstream));
     upstream.on('data', (chunk) => relay.down(chunk, client));
   });
@@ -111,10 +121,14 @@ const from = { keyData: 0x4b, complete: 0x43, empty: 0x49, error: 0x45 } as cons
 const cString = (bytes: Buffer, offset: number): string => bytes.toString('utf8', offset, bytes.indexOf(0, offset));
 
 /** A proxy before PostgreSQL (no TLS) whose points are the statements that pass. */
-export function sqlProxy(points: CrashPoints, target: { host: string; port: number }): Promise<CrashProxy> {
+export function sqlProxy(
+  points: CrashPoints,
+  target: { host: string; port: number },
+  unit: number,
+): Promise<CrashProxy> {
   const upstream = (): Socket =>
     target.host.startsWith('/') ? connect(`${target.host}/.s.PGSQL.${target.port}`) : connect(target.port, target.host);
-  return listen(upstream, () => {
+  return listen(upstream, (cut) => {
     let started = false;
     let application = '';
     let pid: number | null = null;
@@ -154,7 +168,7 @@ export function sqlProxy(points: CrashPoints, target: { host: string; port: numb
             bound = prepared.get(cString(frame, 5 + Buffer.byteLength(portal) + 1)) ?? '';
           } else if (frame[0] === to.execute || frame[0] === to.query) {
             const point = name(frame[0] === to.query ? cString(frame, 5) : bound);
-            if (points.reach(`${point} — before`, pid)) {
+            if (points.reach(`${point} — before`, unit, cut, pid)) {
               held = true;
               return;
             }
@@ -174,7 +188,7 @@ export function sqlProxy(points: CrashPoints, target: { host: string; port: numb
           const done = frame[0] === from.complete || frame[0] === from.empty;
           if (done && !held) {
             const point = open.shift();
-            if (point !== undefined && points.reach(`${point} — after`, pid)) held = true;
+            if (point !== undefined && points.reach(`${point} — after`, unit, cut, pid)) held = true;
           }
           if (frame[0] === from.error) open.shift();
           // Once held, only the end of the session passes.
@@ -222,10 +236,10 @@ const pduName = (frame: Buffer): string => {
 };
 
 /** A proxy before an SMSC whose points are the PDUs that pass. */
-export function smppProxy(points: CrashPoints, target: { port: number }): Promise<CrashProxy> {
+export function smppProxy(points: CrashPoints, target: { port: number }, unit: number): Promise<CrashProxy> {
   return listen(
     () => connect(target.port, '127.0.0.1'),
-    () => {
+    (cut) => {
       let held = false;
       const pass = (by: string) => {
         const frames = framer((bytes) => (bytes.length < 16 ? null : bytes.readUInt32BE(0)));
@@ -233,12 +247,12 @@ export function smppProxy(points: CrashPoints, target: { port: number }): Promis
           for (const frame of frames(chunk)) {
             if (held) return;
             const point = `smpp ${by} ${pduName(frame)}`;
-            if (points.reach(`${point} — before`)) {
+            if (points.reach(`${point} — before`, unit, cut)) {
               held = true;
               return;
             }
             socket.write(frame);
-            if (points.reach(`${point} — after`)) held = true;
+            if (points.reach(`${point} — after`, unit, cut)) held = true;
           }
         };
       };
@@ -248,18 +262,18 @@ export function smppProxy(points: CrashPoints, target: { port: number }): Promis
 }
 
 /** A proxy before the HTTP server whose points are the requests and the responses. */
-export function httpProxy(points: CrashPoints, target: () => { port: number }): Promise<CrashProxy> {
+export function httpProxy(points: CrashPoints, target: () => { port: number }, unit: number): Promise<CrashProxy> {
   return listen(
     () => connect(target().port, '127.0.0.1'),
-    () => {
+    (cut) => {
       let held = false;
       const pass = (what: string) => (chunk: Buffer, socket: Socket) => {
-        if (held || points.reach(`http ${what} — before`)) {
+        if (held || points.reach(`http ${what} — before`, unit, cut)) {
           held = true;
           return;
         }
         socket.write(chunk);
-        if (points.reach(`http ${what} — after`)) held = true;
+        if (points.reach(`http ${what} — after`, unit, cut)) held = true;
       };
       return { up: pass('request'), down: pass('response') };
     },

@@ -17,14 +17,37 @@ import { CrashPoints, type CrashProxy, httpProxy, type Reached, smppProxy, sqlPr
 import { testDatabase } from './database.ts';
 import { type Served, serve } from './served.ts';
 
-/** `kill`: kill -9 of the server, which is then started again. `backend`: the end of the statement's backend, or of all. */
-export type Strike = 'kill' | 'backend';
+/**
+ * `kill`: kill -9 of the server, which is then started again. `backend`: the end of the statement's backend, or of all.
+ * `answer`: the connection is cut there, so that before the point a request, and after it an answer is lost.
+ * `freeze`: SIGSTOP for longer than the lease, a COMMIT held back with all its locks; needs a second server.
+ */
+export type Strike = 'kill' | 'backend' | 'answer' | 'freeze';
 
 /** Most deliveries whose fate is open after a crash. */
 export const K = 20;
 const LISTED = 30;
 const roundTimeoutMs = 30_000;
 const upkeepMs = 2_500;
+/** LEASE_TTL_MS and the longest that another process needs to notice. */
+const frozenMs = 5_500;
+/** What was written before a freeze has arrived by then. */
+const inSocketsMs = 200;
+/** The carrier's points are of whichever server holds the bind. */
+const HOLDER = -1;
+
+/** While the holder of the bind stood still, epoch ms. */
+interface Frozen {
+  from: number;
+  to: number;
+}
+
+interface Unit {
+  served: Served | null;
+  databaseUrl: string;
+  /** Where producers find it. */
+  url: string;
+}
 
 export interface Round {
   /** Null when nothing was armed, or when it never fired. */
@@ -33,6 +56,8 @@ export interface Round {
   recoveredMs: number | null;
   /** Deliveries of which the carrier got a second copy. */
   copies: number;
+  /** Socket writes with a submit_sm in them that a frozen holder of the bind did when it woke. */
+  lateWrites: number;
   /** deliver_sm that the carrier sent again. */
   redelivered: number;
   /** All that is not as it must be. */
@@ -45,11 +70,11 @@ export class CrashRig {
   readonly #database: Awaited<ReturnType<typeof testDatabase>>;
   readonly #simulator: Simulator;
   readonly #proxies: CrashProxy[] = [];
-  #producer = '';
   #key = '';
-  #databaseUrl = '';
   #carrierPort = 0;
-  #server: Served | null = null;
+  readonly #units: Unit[] = [];
+  /** The unit that holds the bind, as seen last. */
+  #holder = 0;
   /** Deliveries of earlier rounds. */
   readonly #past = new Set<number>();
   #round = 0;
@@ -60,7 +85,8 @@ export class CrashRig {
     this.#simulator = simulator;
   }
 
-  static async open(): Promise<CrashRig> {
+  /** @param servers that share the database and the carrier's account */
+  static async open(servers = 1): Promise<CrashRig> {
     const folder = await mkdtemp(join(tmpdir(), 'tocsin-crash-'));
     const database = await testDatabase();
     const simulator = await startSimulator({
@@ -70,7 +96,7 @@ export class CrashRig {
     });
     const rig = new CrashRig(folder, database, simulator);
     try {
-      await rig.#prepare();
+      await rig.#prepare(servers);
       return rig;
     } catch (error) {
       await rig.close();
@@ -79,7 +105,10 @@ export class CrashRig {
   }
 
   async close(): Promise<void> {
-    await this.#server?.stop();
+    for (const { served } of this.#units) {
+      served?.thaw();
+      await served?.stop();
+    }
     for (const proxy of this.#proxies) await proxy.close();
     await this.#simulator.stop();
     await rm(this.#folder, { recursive: true, force: true });
@@ -101,20 +130,30 @@ export class CrashRig {
     const received = () => this.#simulator.stats().accounts[0]?.received ?? 0;
     let receivedBefore = Number.POSITIVE_INFINITY;
     let restartedAt = 0;
+    let frozen: Frozen | null = null;
     if (arm !== undefined) {
       this.points.arm(arm.point, (reached) => {
         fired = reached;
         struckAt = performance.now();
-        const struck = arm.strike === 'kill' ? this.#restart() : this.#terminate(reached.backendPid);
+        const struck = this.#strike(arm.strike, reached);
         // What still lay in sockets when the server was killed is none of the next one's work.
-        restarted = struck.then(() => {
+        const settled = arm.strike === 'freeze' ? sleep(inSocketsMs) : struck;
+        restarted = settled.then(async () => {
           receivedBefore = received();
           restartedAt = performance.now();
+          await struck;
+          if (arm.strike === 'freeze' && [HOLDER, this.#holder].includes(reached.unit)) {
+            frozen = { from: performance.timeOrigin + struckAt, to: performance.timeOrigin + performance.now() };
+          }
         });
+        if (arm.strike === 'answer') return 'cut';
+        // What was written before the freeze is on its way, but a transaction stays open with its locks.
+        if (arm.strike === 'freeze') return /: commit .* — before$/.test(reached.point);
         // With its backend gone a statement or its answer is lost; the other sockets have lost nothing.
         return arm.strike === 'kill' || reached.backendPid !== null;
       });
     }
+    this.#holder = await this.#findHolder();
     const alerts = await this.#post(round);
     let recoveredMs: number | null = null;
     let afterRestartMs = 0;
@@ -135,10 +174,10 @@ export class CrashRig {
     await restarted;
     if (open > 0) faults.push(`${open} deliveries are not final`);
     if (afterRestartMs > 10_000) faults.push(`on the wire again only ${afterRestartMs} ms after the restart`);
-    const copies = await this.#compare(alerts, faults);
+    const { copies, lateWrites } = await this.#compare(alerts, faults, frozen);
     const report = await verify(this.#database.database, FACT_TABLES);
     if (!report.verified) faults.push(`the chain does not verify: ${JSON.stringify(report.disagreements.slice(0, 3))}`);
-    return { fired, recoveredMs, copies, redelivered: redelivered() - redeliveredBefore, faults };
+    return { fired, recoveredMs, copies, lateWrites, redelivered: redelivered() - redeliveredBefore, faults };
   }
 
   /** Ends that backend, or all that the server has. */
@@ -149,31 +188,62 @@ export class CrashRig {
     );
   }
 
-  async #restart(): Promise<void> {
-    const gone = this.#server;
-    this.#server = null;
-    if (gone !== null && (await gone.kill()) !== 'SIGKILL') throw new Error('the server was gone before');
-    await this.#start();
+  #strike(strike: Strike, { backendPid, unit }: Reached): Promise<void> {
+    const struck = this.#units[unit === HOLDER ? this.#holder : unit] as Unit;
+    switch (strike) {
+      case 'kill':
+        return this.#restart(struck);
+      case 'backend':
+        return this.#terminate(backendPid);
+      case 'answer':
+        return Promise.resolve();
+      case 'freeze':
+        struck.served?.freeze();
+        return sleep(frozenMs).then(() => struck.served?.thaw());
+      default:
+        return strike satisfies never;
+    }
   }
 
-  async #prepare(): Promise<void> {
+  async #findHolder(): Promise<number> {
+    const rows = await this.#database.database.pools.reader.query<{ pid: number }>(
+      'SELECT p.pid FROM bind_lease l JOIN process p ON p.id = l.process WHERE l.until > clock_timestamp()',
+    );
+    const found = this.#units.findIndex(({ served }) => served?.pid === rows[0]?.pid);
+    return Math.max(0, found);
+  }
+
+  async #restart(unit: Unit): Promise<void> {
+    const gone = unit.served;
+    unit.served = null;
+    if (gone !== null && (await gone.kill()) !== 'SIGKILL') throw new Error('the server was gone before');
+    await this.#start(unit);
+  }
+
+  async #prepare(servers: number): Promise<void> {
     const [host] = this.#database.target.hosts;
-    const sql = await sqlProxy(this.points, host);
-    const smpp = await smppProxy(this.points, { port: this.#simulator.port });
-    const http = await httpProxy(this.points, () => ({
-      port: Number(new URL(this.#server?.url ?? 'http://127.0.0.1:1').port),
-    }));
-    this.#proxies.push(sql, smpp, http);
-    this.#databaseUrl = databaseUrl({ ...this.#database.target, hosts: [{ host: '127.0.0.1', port: sql.port }] });
+    const smpp = await smppProxy(this.points, { port: this.#simulator.port }, HOLDER);
+    this.#proxies.push(smpp);
     this.#carrierPort = smpp.port;
-    this.#producer = `http://127.0.0.1:${http.port}`;
-    await this.#start();
+    for (let number = 0; number < servers; number++) {
+      const sql = await sqlProxy(this.points, host, number);
+      const port = () => ({ port: Number(new URL(unit.served?.url ?? 'http://127.0.0.1:1').port) });
+      const http = await httpProxy(this.points, port, number);
+      this.#proxies.push(sql, http);
+      const unit: Unit = {
+        served: null,
+        databaseUrl: databaseUrl({ ...this.#database.target, hosts: [{ host: '127.0.0.1', port: sql.port }] }),
+        url: `http://127.0.0.1:${http.port}`,
+      };
+      this.#units.push(unit);
+      await this.#start(unit);
+    }
     await this.#join('O');
   }
 
   /** Starts the server anew, and goes on as another organisation: what is read or made once comes again. */
   async renew(): Promise<void> {
-    await this.#restart();
+    for (const unit of this.#units) await this.#restart(unit);
     await this.#join(`O${this.#round}`);
   }
 
@@ -184,7 +254,7 @@ export class CrashRig {
       lanes: ['emergency', 'security', 'bulk'],
       scopes: ['alerts:write', 'lists:write'],
     });
-    const put = await fetch(`${this.#producer}/v1/lists/l/import`, {
+    const put = await fetch(`${this.#units[0]?.url}/v1/lists/l/import`, {
       method: 'POST',
       headers: { authorization: `Bearer ${this.#key}`, 'content-type': 'text/csv' },
       body: `msisdn\n${Array.from({ length: LISTED }, (_, index) => `+120155501${String(index).padStart(2, '0')}`).join('\n')}\n`,
@@ -192,10 +262,10 @@ export class CrashRig {
     if (put.status !== 200) throw new Error(`the list was answered ${put.status}: ${await put.text()}`);
   }
 
-  async #start(): Promise<void> {
-    this.#server = await serve({
+  async #start(unit: Unit): Promise<void> {
+    unit.served = await serve({
       folder: this.#folder,
-      databaseUrl: this.#databaseUrl,
+      databaseUrl: unit.databaseUrl,
       carriers: {
         a: {
           host: '127.0.0.1',
@@ -245,8 +315,9 @@ export class CrashRig {
 
   async #postOne(key: string, alert: object): Promise<string> {
     const until = performance.now() + roundTimeoutMs;
-    for (;;) {
-      const answer = await fetch(`${this.#producer}/v1/alerts`, {
+    for (let tries = this.#round; ; tries++) {
+      const { url } = this.#units[tries % this.#units.length] as Unit;
+      const answer = await fetch(`${url}/v1/alerts`, {
         method: 'POST',
         headers: {
           authorization: `Bearer ${this.#key}`,
@@ -279,8 +350,12 @@ export class CrashRig {
     return LISTED + 3 - (row?.n ?? 0);
   }
 
-  /** Compares what the carrier got in this round with the records. Returns the deliveries that it got twice. */
-  async #compare(alerts: readonly string[], faults: string[]): Promise<number> {
+  /** Compares what the carrier got in this round with the records. Returns how many deliveries it got twice. */
+  async #compare(
+    alerts: readonly string[],
+    faults: string[],
+    frozen: Frozen | null,
+  ): Promise<{ copies: number; lateWrites: number }> {
     const { reader } = this.#database.database.pools;
     const deliveries = await reader.query<{ id: number; state: number; lane: string; marked: boolean }>(
       `SELECT d.id, f.state, l.name AS lane,
@@ -291,7 +366,11 @@ export class CrashRig {
     );
     await this.#simulator.flush();
     const got = new Map<number, LoggedSubmit[]>();
+    const before = new Set<number>();
+    const late = new Set<number>();
     for await (const line of readSubmitLog(join(this.#folder, 'log.jsonl'))) {
+      if (frozen !== null && line.time < frozen.from) before.add(line.session);
+      else if (frozen !== null && line.time > frozen.to && before.has(line.session)) late.add(line.monotonic_us);
       const hex = line.tlvs.find(({ tag }) => tag === 0x1400)?.hex ?? '';
       const correlation = decodeCorrelation(Buffer.from(hex, 'hex'));
       if (correlation === null) faults.push('a submit_sm without its correlation');
@@ -315,7 +394,8 @@ export class CrashRig {
       if (parts.length === 0 && !held) faults.push(`delivery ${id} of ${lane} was never sent`);
     }
     if (copies > K) faults.push(`${copies} second copies, more than K = ${K}`);
+    if (late.size > 1) faults.push(`a frozen holder woke and wrote ${late.size} times`);
     for (const id of known) this.#past.add(id);
-    return copies;
+    return { copies, lateWrites: late.size };
   }
 }

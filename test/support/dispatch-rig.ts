@@ -114,7 +114,7 @@ export class DispatchRig {
     };
     const dispatch = await Dispatch.start({
       database: this.#hearing(number),
-      ...{ boss: this.#boss, clock: this.clock, policies, names, process, log },
+      ...{ boss: this.#boss, clock: this.clock, policies, names, process, node: 'test', log },
       texts: this.planter.source,
       connect: (bind, handlers) =>
         connectCarrier(bind, policies.carriers[bind] as Policies['carriers'][string], handlers, log, Math.random),

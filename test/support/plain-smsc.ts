@@ -40,6 +40,8 @@ export interface PlainSmsc {
   readonly port: number;
   /** The bind PDUs, in the order in which they came. */
   readonly binds: readonly Buffer[];
+  /** Connections that stand. */
+  readonly sessions: number;
   /** Every submit_sm, in the order in which they came. */
   readonly arrived: readonly Arrived[];
   verdict: (frame: Buffer) => Verdict;
@@ -125,6 +127,9 @@ export async function startPlainSmsc(options: PlainSmscOptions = {}): Promise<Pl
   const smsc: PlainSmsc = {
     port: address.port,
     binds,
+    get sessions() {
+      return sockets.size;
+    },
     arrived,
     verdict: options.verdict ?? (() => 0),
     idOf: (n) => `m${n}`,

@@ -6,7 +6,7 @@ import { onTestFinished, vi } from 'vitest';
 import { connectCarrier } from '../../src/dispatch/carrier-wire.ts';
 import { Dispatch } from '../../src/dispatch/dispatch.ts';
 import { type Boss, Planter } from '../../src/dispatch/testing.ts';
-import { DatabaseClock, readDatabaseTime } from '../../src/platform/index.ts';
+import { DatabaseClock, type Pool, readDatabaseTime } from '../../src/platform/index.ts';
 import { loadPolicies, Names, type Policies } from '../../src/policy/index.ts';
 import { PROTOCOL } from '../../src/smpp/index.ts';
 import type { TestDatabase } from './database.ts';
@@ -31,7 +31,6 @@ export interface Process {
 }
 
 const planters = new Set<Planter>();
-
 export async function smscOf(options: PlainSmscOptions = {}): Promise<PlainSmsc> {
   const smsc = await startPlainSmsc({ receipts: true, ...options });
   onTestFinished(() => smsc.close().catch(() => undefined));
@@ -39,11 +38,11 @@ export async function smscOf(options: PlainSmscOptions = {}): Promise<PlainSmsc>
 }
 
 /** @param routes routing.yaml */
-export function policiesOf(carriers: Readonly<Record<string, Carrier>>, routes: string): Policies {
+export function policiesOf(accounts: Readonly<Record<string, Carrier>>, routes: string): Policies {
   const folder = mkdtempSync(join(tmpdir(), 'tocsin-routed-'));
   try {
     writeFileSync(join(folder, 'lanes.yaml'), readFileSync('policies/lanes.yaml'));
-    const entries = Object.entries(carriers).map(([name, { smsc, tps = 1_000, lines = [] }]) =>
+    const entries = Object.entries(accounts).map(([name, { smsc, tps = 1_000, lines = [] }]) =>
       [
         `  ${name}: { host: 127.0.0.1, port: ${smsc.port}, systemId: ${name}, password: { env: PW }, window: 20, tps: ${tps},`,
         `    ${['responseTimeout: PT2S', 'reconnectFirst: PT0.1S', 'reconnectMax: PT0.2S', 'defaultSender: Tocsin', ...lines].join(', ')} }`,
@@ -80,11 +79,11 @@ export async function startProcess(
     warn: () => {},
     error: (details: object, message: string) => void errors.push({ details, message }),
   };
-  const carriers = Object.fromEntries(Object.entries(policies.carriers).filter(([name]) => owns.includes(name)));
+  const held = Object.fromEntries(Object.entries(policies.carriers).filter(([name]) => owns.includes(name)));
   const dispatch = await Dispatch.start({
-    ...{ database: db.database, boss, clock, names, process, log },
-    policies: { ...policies, carriers },
-    texts: { texts: (bodies) => textsOf(bodies) },
+    ...{ database: db.database, boss, clock, names, process, log, node: 'test' },
+    policies: { ...policies, carriers: held },
+    texts: { texts: textsOf },
     connect: (name, handlers) =>
       connectCarrier(name, policies.carriers[name] as Policies['carriers'][string], handlers, log, Math.random),
   });
@@ -109,8 +108,8 @@ export async function startProcess(
 }
 
 /** Whoever planted it, whichever process sends it. */
-async function textsOf(bodies: readonly number[]): Promise<Map<number, string>> {
-  const texts = new Map<number, string>();
-  for (const { source } of planters) for (const [body, text] of await source.texts(bodies)) texts.set(body, text);
+async function textsOf(bodies: readonly number[], pool: Pool): Promise<Map<number, string | null>> {
+  const texts = new Map<number, string | null>();
+  for (const { source } of planters) for (const [body, text] of await source.texts(bodies, pool)) texts.set(body, text);
   return texts;
 }

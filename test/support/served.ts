@@ -21,11 +21,15 @@ export interface ServedOptions {
 
 export interface Served {
   readonly url: string;
+  readonly pid: number;
   readonly logFile: string;
   /** Ends it as an operator would; by force after 20 s. @returns its exit code, or the signal that ended it. */
   stop(): Promise<number | string | null>;
   /** kill -9. @returns 'SIGKILL', or how it had ended before. */
   kill(): Promise<number | string | null>;
+  /** SIGSTOP, or SIGCONT. */
+  freeze(): void;
+  thaw(): void;
 }
 
 const START_MS = 30_000;
@@ -87,7 +91,9 @@ export async function serve(options: ServedOptions): Promise<Served> {
   void ended.then((end) => ready.reject(new Error(`it ended with ${end}`)));
   try {
     const { url } = await ready.promise;
-    return { url, logFile, stop, kill };
+    const freeze = (): void => void child.kill('SIGSTOP');
+    const thaw = (): void => void child.kill('SIGCONT');
+    return { url, pid: child.pid ?? 0, logFile, stop, kill, freeze, thaw };
   } catch (error) {
     await stop();
     throw new Error(`no server: ${(error as Error).message}\n${await readFile(logFile, 'utf8')}`, { cause: error });

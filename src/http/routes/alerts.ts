@@ -1,20 +1,21 @@
-/** POST /v1/alerts, GET /v1/alerts/{id}, POST /v1/alerts/{id}/cancel, …/pause, …/resume. */
+/** POST /v1/alerts, POST /v1/alerts/batch, GET /v1/alerts/{id}, POST /v1/alerts/{id}/cancel, …/pause, …/resume. */
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import { ALERT_PROBLEM_CODES, type CancelResult, type PauseResult } from '../../alerts/index.ts';
+import { type AlertDoor, IDEMPOTENCY_KEY_PATTERN } from '../alert-door.ts';
 import { authenticated } from '../auth.ts';
-import { type BodyLimits, jsonBody } from '../body.ts';
+import type { Batches } from '../batch.ts';
 import type { HttpEnv } from '../context.ts';
 import { ProblemError } from '../problems.ts';
-import { acceptedAlert, alertRequest, alertView, showAccepted, showAlert } from '../schemas/alert.ts';
+import { acceptedAlert, alertRequest, alertView, showAlert } from '../schemas/alert.ts';
+import { alertLine, lineAnswer } from '../schemas/batch.ts';
 import { parseUuid } from '../schemas/common.ts';
 import { BODY_PROBLEMS, problems } from '../schemas/problem.ts';
 import type { Services } from '../services.ts';
 
-const IDEMPOTENCY_KEY = /^[\x20-\x7e]{1,255}$/;
-
 const idParam = z.object({ id: z.string().openapi({ format: 'uuid' }) });
 
-export function alertRoutes(app: OpenAPIHono<HttpEnv>, services: Services, limits: BodyLimits): void {
+export function alertRoutes(app: OpenAPIHono<HttpEnv>, services: Services, door: AlertDoor, batches: Batches): void {
   const submit = createRoute({
     method: 'post',
     path: '/v1/alerts',
@@ -24,33 +25,51 @@ export function alertRoutes(app: OpenAPIHono<HttpEnv>, services: Services, limit
       'The answer comes after the alert is durable. Send an Idempotency-Key and repeat the request until it is answered: ' +
       'the same key with the same body gives the first answer again and never a second alert.',
     security: [{ apiKey: ['alerts:write'] }],
-    // By hand: a header schema would make the validator copy every header of every request.
     parameters: [
       {
         name: 'Idempotency-Key',
         in: 'header',
         required: false,
-        schema: { type: 'string', minLength: 1, maxLength: 255, pattern: IDEMPOTENCY_KEY.source },
+        schema: { type: 'string', minLength: 1, maxLength: 255, pattern: IDEMPOTENCY_KEY_PATTERN },
         description: 'Chosen by the producer, one for each alert. Kept for 7 days.',
       },
     ],
-    middleware: [authenticated(services.keys, 'alerts:write'), jsonBody(limits)] as const,
     request: { body: { required: true, content: { 'application/json': { schema: alertRequest } } } },
     responses: {
       202: { description: 'Durable', content: { 'application/json': { schema: acceptedAlert } } },
-      ...problems(...BODY_PROBLEMS, ...ALERT_PROBLEM_CODES),
+      ...problems(...BODY_PROBLEMS, 'lane-shed', ...ALERT_PROBLEM_CODES),
     },
   });
-  app.openapi(submit, async (c) => {
-    const result = await services.alerts.submit(
-      c.get('principal'),
-      c.req.valid('json'),
-      idempotencyKey(c.req.header('idempotency-key')),
-    );
-    if (result.kind === 'problem') throw ProblemError.of(result.problem);
-    if (result.replay) c.header('idempotency-replayed', 'true');
-    c.header('location', `/v1/alerts/${result.alert.id}`);
-    return c.json(showAccepted(result.alert), 202);
+  app.openAPIRegistry.registerPath(submit);
+  app.post('/v1/alerts', async (c) => {
+    const source = { incoming: c.env?.incoming, stream: () => c.req.raw.body };
+    const { headers, body } = await door.post({ header: (name) => c.req.header(name) }, source, () => undefined);
+    return c.body(body, 202, { ...headers, 'content-type': 'application/json' });
+  });
+
+  app.openAPIRegistry.registerPath({
+    method: 'post',
+    path: '/v1/alerts/batch',
+    tags: ['Alerts'],
+    summary: 'Submit a stream of alerts',
+    description:
+      'One alert a line, as for POST /v1/alerts, with `idempotencyKey` as a field. The answer is a line for each, in order, ' +
+      'as soon as its alert is durable: read it while you write. A line that is wrong is answered with its problem and ' +
+      'stops no other; a blank line is counted and not answered. A line with `"end":true` says why the stream ended early: ' +
+      'neither its line nor any after it was taken. Wait at most 30 s between lines; a stream may last 10 minutes.',
+    security: [{ apiKey: ['alerts:write'] }],
+    request: { body: { required: true, content: { 'application/x-ndjson': { schema: alertLine } } } },
+    responses: {
+      200: { description: 'A line for each alert', content: { 'application/x-ndjson': { schema: lineAnswer } } },
+      ...problems('malformed-request', 'unsupported-media-type', 'lane-shed', 'overloaded'),
+    },
+  });
+  app.post('/v1/alerts/batch', async (c) => {
+    const { incoming, outgoing } = c.env ?? {};
+    if (incoming === undefined || outgoing === undefined) throw new TypeError('a batch needs a socket');
+    const head = { header: (name: string) => c.req.header(name) };
+    await batches.run({ head, incoming, outgoing, requestId: c.get('requestId'), goOn: () => undefined });
+    return RESPONSE_ALREADY_SENT;
   });
 
   const get = createRoute({
@@ -149,16 +168,6 @@ function cancelled(result: CancelResult | PauseResult) {
     default:
       return result satisfies never;
   }
-}
-
-/** Null without the header. */
-function idempotencyKey(header: string | undefined): string | null {
-  if (header === undefined) return null;
-  if (IDEMPOTENCY_KEY.test(header)) return header;
-  const message = 'must be 1 to 255 printable ASCII characters';
-  throw new ProblemError('invalid-request', {
-    errors: [{ field: 'header.Idempotency-Key', rule: 'idempotency-key', message }],
-  });
 }
 
 /** What can't be an id is an id of nothing. */
