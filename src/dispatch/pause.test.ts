@@ -27,6 +27,7 @@ const routes = {
   cancelled: both,
   ending: { tps: 20, lanes: ['bulk'] },
   lost: { tps: 40, carrier: ', claimLimit: 5', lanes: ['bulk'] },
+  limited: { tps: 200, lanes: ['bulk'], carrier: ", senderLimits: [{ sender: '61000', tps: 10 }]" },
   alarm: { tps: 50, lanes: ['emergency'] },
   // It is restarted.
   mixed: { processes: [3], tps: 30, carrier: ', claimLimit: 5', lanes: ['transaction'] },
@@ -250,6 +251,32 @@ describe.concurrent('what is paused', () => {
     await sleep(700);
     expect(rig.arrivalsOf(late, gone).length).toBe(sentBefore);
     expect(rig.arrivalsOf(single)).toEqual([]);
+  }, 60_000);
+
+  test('what waits for a limit of its sender goes back too, whether claimed, in memory or in the queue until its turn', async () => {
+    const limited = await rig.planter.plant({
+      ...{ lane: 'bulk', route: 'limited', count: 60, chunkSize: 20, sender: '61000' },
+    });
+    await rig.arrives(3, limited);
+    expect(rig.bind('limited-1').buffered('bulk')).toBeGreaterThan(0);
+    const [later] = await rig.query<{ n: number }>(
+      'SELECT count(*) AS n FROM chunk WHERE NOT settled AND NOT queued AND delivery_ids && $1::bigint[]',
+      [limited.deliveries],
+    );
+    expect(later?.n).toBeGreaterThan(0);
+    const act = await rig.pause('alert', limited);
+    await vi.waitFor(async () =>
+      expect(await chunksOf(limited)).toEqual([{ parked: true, held: false, n: expect.any(Number) }]),
+    );
+    await sleep(Math.max(0, act.at + WITHIN_MS - Date.now()));
+    expect(lastOf(rig.arrivalsOf(limited)) - act.at).toBeLessThanOrEqual(WITHIN_MS);
+    expect(rig.bind('limited-1').buffered('bulk')).toBe(0);
+    expect(await releasesOf(limited)).toBeGreaterThan(1);
+    const before = rig.arrivalsOf(limited).length;
+    await rig.resume('alert', limited);
+    await rig.arrives(before + 10, limited);
+    const arrived = rig.arrivalsOf(limited);
+    expect(new Set(arrived.map(({ to }) => to)).size).toBe(arrived.length);
   }, 60_000);
 
   test('a cancel is in force within a second in both processes, also where its NOTIFY is lost', async () => {

@@ -21,6 +21,7 @@ const asked: RigRoute = {
 const routes = {
   asked,
   behind: { ...asked, tps: 50 },
+  slow: { ...asked, carrier: ", cancelAccepted: request, senderLimits: [{ sender: '61000', tps: 0.2 }]" },
   refused: { ...asked, account: { receipts: { delayMs: DELIVERED_AFTER_MS }, messagesKept: 0 } },
   silent: {
     ...asked,
@@ -119,6 +120,16 @@ describe.concurrent('cancel_sm', () => {
     expect(rig.arrivalsOf(backlog).length).toBe(60);
     // The clocks of fact and carrier are two, and the carrier may read late; the backlog takes over a second.
     expect(Math.min(...sent)).toBeGreaterThanOrEqual(last - 100);
+  }, 30_000);
+
+  test('messages that wait for a limit of their sender keep none back', async () => {
+    const short = await rig.planter.plant({ lane: 'bulk', route: 'slow', count: 5 });
+    await rig.planter.plant({ lane: 'bulk', route: 'slow', count: 40, sender: '61000' });
+    await accepted(short);
+    expect(rig.bind('slow-1').buffered('bulk')).toBeGreaterThan(0);
+    await cancel(short);
+    expect(await rig.ends(short)).toEqual({ [FINAL.cancelled]: 5 });
+    expect(rig.bind('slow-1').buffered('bulk')).toBeGreaterThan(0);
   }, 30_000);
 
   test('a carrier that refuses is asked once, and its receipt says how it ends', async () => {
