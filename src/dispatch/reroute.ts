@@ -7,6 +7,7 @@ import type { PgBoss } from 'pg-boss';
 import { bossTx, type Clock, type IdAllocator, type Pool, type Tx } from '../platform/index.ts';
 import { LANES, type LaneName, type Names, type Policies, routeOf } from '../policy/index.ts';
 import { insertChunks, type NewChunk, notifyDispatch, QUEUE_PREFIX, queueName, scheduleOf } from './chunks.ts';
+import { RETURNS_UNKNOWN } from './hold.ts';
 import { placeOf } from './place.ts';
 
 export interface RerouteTools {
@@ -33,6 +34,7 @@ interface StrandedChunk {
   delivery_ids: number[] | null;
   attempt: number;
   possible_duplicate: boolean;
+  returns: number | null;
   priority: number;
   not_before: number | null;
   claimed_to: number;
@@ -111,8 +113,8 @@ async function reroute(
 ): Promise<void> {
   const db = bossTx(tx);
   const [chunk] = await tx.query<StrandedChunk>(
-    `SELECT id, day, alert, lane, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, priority,
-            not_before, claimed_to, job
+    `SELECT id, day, alert, lane, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, returns,
+            priority, not_before, claimed_to, job
      FROM chunk WHERE id = $1 AND NOT settled AND holder_bind IS NULL AND job = $2::uuid FOR UPDATE`,
     [id, job],
   );
@@ -147,6 +149,7 @@ async function reroute(
       deliveryIds: members.map((member) => member.id),
       attempt: chunk.attempt,
       possibleDuplicate: chunk.possible_duplicate,
+      returns: chunk.returns ?? RETURNS_UNKNOWN,
       ...placeOf(chunk.priority),
       notBefore: chunk.not_before,
       schedule: scheduleOf(policies, route),
