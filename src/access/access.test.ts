@@ -175,6 +175,7 @@ test('a database that does not answer makes no revoked key good: after a second 
   const principal = await cache.authenticate(key);
   await testing.asSuperuser(async (session) => {
     // Every look for revocations, and every read of a key, waits behind this lock.
+    await session.exec('set idle_in_transaction_session_timeout = 0');
     await session.exec('begin; lock table api_key_revocation in access exclusive mode');
     await session.query('insert into api_key_revocation values ($1, 0, 0)', [principal!.apiKey]);
     const lockedAt = performance.now();

@@ -113,8 +113,8 @@ async function reroute(
 ): Promise<void> {
   const db = bossTx(tx);
   const [chunk] = await tx.query<StrandedChunk>(
-    `SELECT id, day, alert, lane, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, returns,
-            priority, not_before, claimed_to, job
+    `SELECT id, day, alert, lane, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, returns, priority,
+            not_before, claimed_to, job
      FROM chunk WHERE id = $1 AND NOT settled AND holder_bind IS NULL AND job = $2::uuid FOR UPDATE`,
     [id, job],
   );
