@@ -1,4 +1,15 @@
-import { bigint, boolean, date, doublePrecision, integer, smallint, text, timestamp, uuid } from 'drizzle-orm/pg-core';
+import {
+  bigint,
+  boolean,
+  date,
+  doublePrecision,
+  integer,
+  primaryKey,
+  smallint,
+  text,
+  timestamp,
+  uuid,
+} from 'drizzle-orm/pg-core';
 import { tocsin } from './schema.ts';
 
 export const chunk = tocsin.table('chunk', {
@@ -25,6 +36,7 @@ export const chunk = tocsin.table('chunk', {
   createdAt: bigint('created_at', { mode: 'number' }).notNull(),
   queued: boolean().notNull().default(true),
   returns: smallint(),
+  parked: boolean().notNull().default(false),
 });
 
 export const bindLease = tocsin.table('bind_lease', {
@@ -45,6 +57,23 @@ export const bindState = tocsin.table('bind_state', {
   at: bigint({ mode: 'number' }).notNull(),
 });
 
+export const pauseAct = tocsin.table(
+  'pause_act',
+  {
+    scope: text().notNull(),
+    name: text().notNull(),
+    number: bigint({ mode: 'number' }).notNull(),
+    day: date({ mode: 'string' }),
+    organisation: bigint({ mode: 'number' }),
+    until: bigint({ mode: 'number' }),
+    paused: boolean().notNull(),
+    why: text(),
+    who: text().notNull(),
+    at: bigint({ mode: 'number' }).notNull(),
+    entry: bigint({ mode: 'number' }).notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.scope, table.name, table.number] })],
+);
 export const processBeat = tocsin.table('process_beat', {
   process: bigint({ mode: 'number' }).primaryKey(),
   node: text().notNull(),

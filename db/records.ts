@@ -142,3 +142,21 @@ export const alertProgress = tocsin.table(
   },
   (table) => [primaryKey({ columns: [table.day, table.alert, table.entry] })],
 );
+
+export const cancellation = tocsin.table(
+  'cancellation',
+  {
+    day: date({ mode: 'string' }).notNull(),
+    delivery: bigint({ mode: 'number' }).notNull(),
+    attempt: smallint().notNull(),
+    segment: smallint().notNull(),
+    number: smallint().notNull(),
+    bind: smallint().notNull(),
+    outcome: smallint().notNull(),
+    status: bigint({ mode: 'number' }),
+    sentAt: bigint('sent_at', { mode: 'number' }).notNull(),
+    answeredAt: bigint('answered_at', { mode: 'number' }),
+    entry: bigint({ mode: 'number' }).notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.day, table.delivery, table.attempt, table.segment, table.number] })],
+);

@@ -3,6 +3,7 @@ import { ACCESS_TABLES } from './access/index.ts';
 import { ALERT_TABLES } from './alerts/index.ts';
 import { AUDIENCE_TABLES } from './audience/index.ts';
 import { type AnyFactTable, chainWriter } from './audit/index.ts';
+import { DISPATCH_TABLES } from './dispatch/index.ts';
 import { FANOUT_TABLES } from './fanout/index.ts';
 import { POLICY_TABLES } from './policy-load.ts';
 import { RECORD_TABLES } from './records/index.ts';
@@ -15,4 +16,5 @@ export const FACT_TABLES: readonly AnyFactTable[] = [
   ...ALERT_TABLES,
   ...FANOUT_TABLES,
   ...RECORD_TABLES,
+  ...DISPATCH_TABLES,
 ];

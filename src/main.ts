@@ -183,6 +183,29 @@ keys
     });
   });
 
+program
+  .command('pause <scope> <name>')
+  .description('hold back all that is not handed over of a lane, route or bind')
+  .requiredOption('--why <reason>', 'kept on record')
+  .action(async (scope: string, name: string, { why }: { why: string }) => {
+    const { pauseCommand } = await import('./pause-command.ts');
+    await withDatabase(async (database) => console.log(await pauseCommand(database, { scope, name, why })));
+  });
+program
+  .command('resume <scope> <name>')
+  .description('go on with what was paused')
+  .action(async (scope: string, name: string) => {
+    const { pauseCommand } = await import('./pause-command.ts');
+    await withDatabase(async (database) => console.log(await pauseCommand(database, { scope, name, why: null })));
+  });
+program
+  .command('pauses')
+  .description('what is paused, since when, by whom and why')
+  .action(async () => {
+    const { pausesCommand } = await import('./pause-command.ts');
+    await withDatabase(async (database) => console.log(await pausesCommand(database)));
+  });
+
 const audit = program.command('audit').description('the hash chain over facts and acts');
 audit
   .command('verify')

@@ -55,6 +55,8 @@ export class Traffic {
     return {
       get: (organisation, id) => alerts.get(organisation, id),
       cancel: (principal, id) => alerts.cancel(principal, id),
+      pause: (principal, id) => alerts.pause(principal, id),
+      resume: (principal, id) => alerts.resume(principal, id),
       submit: async (principal, request, key) => {
         const result = await alerts.submit(principal, request, key);
         if (result.kind === 'accepted') (result.replay ? this.replayed : this.accepted)[request.lane]++;

@@ -12,7 +12,9 @@ import {
   DispatchWatch,
   type MeteredWire,
   meterCarriers,
+  meterPauses,
   meterReceipts,
+  PauseDesk,
   type Sent,
 } from './dispatch/index.ts';
 import { EmergencyGate, Fanout } from './fanout/index.ts';
@@ -248,6 +250,7 @@ async function open(
   watch.register(metrics);
   watch.start();
   shutdown.add('watch', 10, async () => watch.stop());
+  meterPauses(metrics, dispatch, policies);
   const spoolDir = tmpdir();
   const every = (ms: number, what: string, chore: () => Promise<unknown>): NodeJS.Timeout =>
     setInterval(() => void chore().catch((err: unknown) => log.error({ err }, what)), ms);
@@ -276,6 +279,7 @@ async function open(
       lists,
       recipients,
       dispatchStatus: () => watch.read(),
+      pauses: new PauseDesk({ writer: acts, clock, pool: pools.reader }),
       async readiness() {
         try {
           await pools.control.query('SELECT 1');

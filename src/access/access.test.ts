@@ -213,7 +213,7 @@ test('bad requests are refused by name, and leave nothing behind', async () => {
   await refused({ lanes: [] }, '--lanes: name at least one lane of emergency, security, transaction, bulk');
   await refused(
     { scopes: ['root'] },
-    '--scope: there is no scope "root"; choose from alerts:write, alerts:read, deliveries:read, lists:write, lists:read, audit:read, dispatch:read',
+    '--scope: there is no scope "root"; choose from alerts:write, alerts:read, deliveries:read, lists:write, lists:read, audit:read, dispatch:read, dispatch:control',
   );
   for (const organisation of ['', ' x', 'x\n', 'a\u0000b', 'x'.repeat(201)]) {
     await refused(

@@ -10,6 +10,7 @@ export const KEY_SCOPES = [
   'lists:read',
   'audit:read',
   'dispatch:read',
+  'dispatch:control',
 ] as const;
 export type KeyScope = (typeof KEY_SCOPES)[number];
 

@@ -753,6 +753,60 @@ describe('a cancel', () => {
   });
 });
 
+describe('a pause', () => {
+  test('is a fact with who and when, shown until it is ended; repeated, it changes nothing', async () => {
+    const { alerts } = await open();
+    const { id } = accepted(await alerts.submit(principal(), request(), null));
+    const acts = () =>
+      db.database.pools.reader.query<{ number: number; paused: boolean; who: string; organisation: number }>(
+        'select number, paused, who, organisation from pause_act where name = $1 order by number',
+        [id],
+      );
+    expect(await alerts.resume(principal(), id)).toMatchObject({ kind: 'done', alert: { paused: false } });
+    expect(await acts()).toEqual([]);
+    for (const by of [7, 8]) {
+      expect(await alerts.pause(principal({ apiKey: by }), id)).toMatchObject({
+        kind: 'done',
+        alert: { paused: true },
+      });
+    }
+    expect((await alerts.get(1, id))?.paused).toBe(true);
+    expect(await alerts.resume(principal({ apiKey: 8 }), id)).toMatchObject({ kind: 'done', alert: { paused: false } });
+    expect(await acts()).toEqual([
+      { number: 1, paused: true, who: 'api-key 7', organisation: 1 },
+      { number: 2, paused: false, who: 'api-key 8', organisation: 1 },
+    ]);
+    await expectVerified();
+  });
+
+  test('of two that come at once one is written', async () => {
+    const { alerts } = await open();
+    const { id } = accepted(await alerts.submit(principal(), request(), null));
+    const other = await open();
+    const results = await Promise.all(
+      [alerts, other.alerts, alerts, other.alerts].map((each) => each.pause(principal(), id)),
+    );
+    expect(results.map(({ kind }) => kind)).toEqual(['done', 'done', 'done', 'done']);
+    const rows = await db.database.pools.reader.query('select number from pause_act where name = $1', [id]);
+    expect(rows).toEqual([{ number: 1 }]);
+  });
+
+  test('is of its own organisation and lane alone, and comes too late for what was cancelled or has ended', async () => {
+    const { alerts } = await open();
+    const { id } = accepted(await alerts.submit(principal(), request({ validForMs: 5_000 }), null));
+    expect(await alerts.pause(principal({ organisation: 2 }), id)).toEqual({ kind: 'unknown' });
+    expect(await alerts.resume(principal({ organisation: 2 }), id)).toEqual({ kind: 'unknown' });
+    const problem = { kind: 'problem', problem: { code: 'lane-not-allowed' } };
+    expect(await alerts.pause(principal({ lanes: new Set<LaneName>(['bulk']) }), id)).toMatchObject(problem);
+    const later: Clock = { now: () => world.clock.now() + 6_000, monotonic: () => world.clock.monotonic() };
+    expect(await (await open({ clock: later })).alerts.pause(principal(), id)).toMatchObject({ kind: 'already-final' });
+    await alerts.pause(principal(), id);
+    await alerts.cancel(principal(), id);
+    expect((await alerts.get(1, id))?.paused).toBe(false);
+    expect(await alerts.pause(principal(), id)).toMatchObject({ kind: 'already-final' });
+  });
+});
+
 test('a text that was exchanged, by a whole sealed body even, no longer agrees with its alert', async () => {
   const { alerts } = await open();
   const texts = [

@@ -1,4 +1,5 @@
 /** What producers read of their alerts. The one place that filters alerts by organisation. */
+import { alertPausedSql } from '../dispatch/index.ts';
 import { type Clock, type EpochMs, type Pool, utcDay } from '../platform/index.ts';
 import type { Names } from '../policy/index.ts';
 import { FINAL, FINAL_STATES, type FinalCode, readProgress } from '../records/index.ts';
@@ -53,6 +54,7 @@ interface Row extends AnswerRow {
   readonly single: boolean;
   readonly accepted_at: number;
   readonly cancelled_at: number | null;
+  readonly paused: boolean;
 }
 
 const NO_ENDS = { delivered: 0, failed: 0, expired: 0, cancelled: 0, suppressed: 0, unknown: 0 };
@@ -86,7 +88,8 @@ export class AlertReader {
     if (day === null) return null;
     const [row] = await this.#pool.query<Row>(
       `select ${ANSWER_COLUMNS}, a.day, a.status, a.secret, a.sender, a.reference, a.accepted_at,
-         a.recipients = 1 and cardinality(a.lists) = 0 as single, c.at as cancelled_at
+         a.recipients = 1 and cardinality(a.lists) = 0 as single, c.at as cancelled_at,
+         ${alertPausedSql('a.day', 'a.id')} as paused
        from alert a left join alert_cancel c on c.day = a.day and c.alert = a.id
        where a.day = $1::date and a.id = $2::uuid and a.organisation = $3`,
       [day, id, organisation],
@@ -107,6 +110,7 @@ export class AlertReader {
       acceptedAt: row.accepted_at,
       notBefore: row.not_before,
       cancelledAt: row.cancelled_at,
+      paused: row.paused,
       progress,
     };
   }

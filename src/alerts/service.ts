@@ -1,7 +1,7 @@
-/** The room's door: submit, get, cancel. */
+/** The room's door: submit, get, cancel, pause, resume. */
 import type { Principal } from '../access/index.ts';
 import { type ChainWriter, insertFacts } from '../audit/index.ts';
-import { CANCEL_CHANNEL } from '../dispatch/index.ts';
+import { CANCEL_CHANNEL, setPaused } from '../dispatch/index.ts';
 import { type EmergencyGate, lockAlert } from '../fanout/index.ts';
 import { type Clock, type EpochMs, type Pool, utcDay, type Vault } from '../platform/index.ts';
 import { alertTlvs, type Names, type Policies, type TlvPolicy } from '../policy/index.ts';
@@ -20,6 +20,7 @@ import type {
   AlertService,
   AlertView,
   CancelResult,
+  PauseResult,
   SubmitResult,
   TargetRecipient,
   WordingChange,
@@ -126,6 +127,32 @@ export class Alerts implements AlertService {
     });
     const alert = await this.#reader.get(principal.organisation, id);
     return alert === null ? { kind: 'unknown' } : { kind: 'cancelled', alert };
+  }
+
+  pause(principal: Principal, id: string): Promise<PauseResult> {
+    return this.#setPaused(principal, id, true);
+  }
+
+  resume(principal: Principal, id: string): Promise<PauseResult> {
+    return this.#setPaused(principal, id, false);
+  }
+
+  async #setPaused({ organisation, lanes, apiKey }: Principal, id: string, paused: boolean): Promise<PauseResult> {
+    const before = await this.#reader.get(organisation, id);
+    if (before === null) return { kind: 'unknown' };
+    if (!lanes.has(before.lane)) {
+      const { problem } = refused('lane-not-allowed', null, "The API key may not use the alert's lane.");
+      return { kind: 'problem', problem };
+    }
+    if (before.paused === paused) return { kind: 'done', alert: before };
+    const over = before.cancelledAt !== null || before.state === 'complete' || before.expiresAt <= this.#o.clock.now();
+    if (over) return paused ? { kind: 'already-final', alert: before } : { kind: 'done', alert: before };
+    await setPaused(this.#o.writer, this.#o.clock, {
+      ...{ scope: 'alert', name: id, day: dayOf(id), organisation, until: before.expiresAt },
+      ...{ paused, why: null, who: `api-key ${apiKey}` },
+    });
+    const alert = await this.#reader.get(organisation, id);
+    return alert === null ? { kind: 'unknown' } : { kind: 'done', alert };
   }
 
   /** Deletes idempotency keys that have expired. Gives how many. For a timer. */

@@ -194,6 +194,8 @@ export interface AlertView extends AcceptedAlert {
   readonly acceptedAt: EpochMs;
   readonly notBefore: EpochMs | null;
   readonly cancelledAt: EpochMs | null;
+  /** Its producer holds back what was not handed over. Never true of a cancelled one. */
+  readonly paused: boolean;
   readonly progress: AlertProgress;
 }
 
@@ -205,6 +207,14 @@ export type CancelResult =
   | { readonly kind: 'unknown' }
   | { readonly kind: 'problem'; readonly problem: AlertProblem };
 
+/** Pausing what is paused, and resuming what is not, changes nothing and gives `done`. */
+export type PauseResult =
+  | { readonly kind: 'done'; readonly alert: AlertView }
+  /** Nothing is left to hold back: every delivery has its final state, or the alert has expired or was cancelled. */
+  | { readonly kind: 'already-final'; readonly alert: AlertView }
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'problem'; readonly problem: AlertProblem };
+
 /** What a door asks of this room. Never throws for anything the producer did; what it throws is a bug or a lost database. */
 export interface AlertService {
   /** Resolves after the commit. `idempotencyKey`: 1–255 printable ASCII characters, or null. */
@@ -212,4 +222,6 @@ export interface AlertService {
   /** Null when the organisation has no such alert. `id`: a lower-case UUID, of any version. */
   get(organisation: number, id: string): Promise<AlertView | null>;
   cancel(principal: Principal, id: string): Promise<CancelResult>;
+  pause(principal: Principal, id: string): Promise<PauseResult>;
+  resume(principal: Principal, id: string): Promise<PauseResult>;
 }

@@ -87,7 +87,7 @@ export class Backlog {
     for (let after = 0, more = true; more && !this.#closed; ) {
       const rows = await this.#pool.query<Counted>(
         `WITH page AS MATERIALIZED (
-           SELECT id, route, lane, possible_duplicate, deliveries - claimed_to AS open,
+           SELECT id, route, lane, possible_duplicate, CASE WHEN parked THEN 0 ELSE deliveries - claimed_to END AS open,
                   greatest(created_at, not_before) AS due
            FROM chunk WHERE NOT settled AND id > $1 ORDER BY id LIMIT $2)
          SELECT route, lane, sum(open)::bigint AS waiting, min(due) FILTER (WHERE open > 0) AS oldest,

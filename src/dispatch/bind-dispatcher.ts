@@ -27,6 +27,9 @@ import { type Holder, heldStill, hydrate, type Insist, type Taken, type TextSour
 import { LANES_BY_URGENCY } from './lanes.ts';
 import { BindLease } from './lease.ts';
 import { LEASE_CHANNEL } from './ownership.ts';
+import type { Cancelled } from './pause-acts.ts';
+import type { Pauses } from './pauses.ts';
+import { type CancelAnswer, type CancelFields, Recall } from './recall.ts';
 import { ReceiptDesk, type ReceiptDeskStats } from './receipt-desk.ts';
 import type { ReceiptIndex } from './receipts.ts';
 import { restMs } from './retry.ts';
@@ -52,6 +55,8 @@ export interface CarrierWire extends Wire {
   readonly boundSessions: number;
   /** submit_sm on the wire without an answer. */
   readonly unanswered: number;
+  /** Asks the SMSC to give a message up; counts in the window. Never rejects. */
+  cancel(fields: CancelFields): Promise<CancelAnswer>;
   /** Begins to dial, unless it does already. */
   start(): void;
   /** Unbinds gracefully, bounded in time. It may be started again. */
@@ -88,6 +93,8 @@ export interface BindDispatcherOptions {
   receipts: ReceiptIndex;
   /** Alerts that were cancelled lately. */
   cancelled: ReadonlySet<string>;
+  /** What is paused at this instant. */
+  pauses: { readonly now: Pauses };
   laneName: (id: number) => LaneName;
   routeName: (id: number) => string;
   connect: (handlers: WireHandlers) => CarrierWire;
@@ -202,6 +209,9 @@ export class BindDispatcher {
   readonly #texts = new Map<number, string>();
   readonly #withTlvs: boolean;
   readonly #unanswered: Unanswered<Sent> | null;
+  /** Where the carrier is asked to give up what it has of cancelled alerts. */
+  readonly #recall: Recall | null;
+  #encoder: Encoder | null = null;
   #sender: Sender | null = null;
   #holder: Holder | null = null;
   #downSince: number | null;
@@ -241,6 +251,7 @@ export class BindDispatcher {
       index: options.receipts,
       ids: options.idStock,
       counts: this.counts,
+      recalled: (alert) => options.carrier.cancelAccepted === 'request' && options.cancelled.has(alert),
       onTrouble: (error) => this.#trouble('receipts', error),
       moved: (track, attempt, error) => {
         const { bind, clock, lanes, cancelled, idStock } = this.#o;
@@ -264,6 +275,7 @@ export class BindDispatcher {
       onUp: () => this.#onUp(),
       onDown: (reason) => this.#onDown(reason),
     });
+    this.#recall = options.carrier.cancelAccepted === 'request' ? this.#makeRecall() : null;
     const { pools, clock, bind, process } = options;
     this.#lease = new BindLease(pools.lease, clock, bind.id, process, LEASE_CHANNEL, {
       won: (fence) => void this.#onWon(fence),
@@ -343,6 +355,7 @@ export class BindDispatcher {
   get condition(): BindCondition {
     if (this.#stopping) return 'leaving';
     if (!this.up) return 'down';
+    if (this.paused) return 'paused';
     return this.resting ? 'resting' : 'able';
   }
 
@@ -412,6 +425,28 @@ export class BindDispatcher {
     (this.#sender ?? this.#aside)?.cancel();
   }
 
+  /** What the carrier has of these is asked back, where policy says so. */
+  recall(alerts: readonly Cancelled[]): void {
+    this.#recall?.add(alerts);
+  }
+
+  /** cancel_sm so far, by how they ended; null where the carrier is never asked. */
+  get recalls(): Recall['counts'] | null {
+    return this.#recall?.counts ?? null;
+  }
+
+  /** Nothing goes out through this bind until it is resumed. */
+  get paused(): boolean {
+    return this.#o.pauses.now.has('bind', this.name);
+  }
+
+  /** Something was paused or resumed: what is paused goes back, what is not is fetched. */
+  onPauses(): void {
+    (this.#sender ?? this.#aside)?.holdBack();
+    this.#o.onCondition();
+    this.wake(null);
+  }
+
   /** The alerts, with their days, of which deliveries wait here. */
   alerts(): ReadonlyMap<string, string> {
     return this.#sender?.alerts() ?? new Map();
@@ -425,6 +460,7 @@ export class BindDispatcher {
     this.#stopping = true;
     this.#o.onCondition();
     clearInterval(this.#poll);
+    this.#recall?.close();
     return await this.#empty(timeoutMs);
   }
 
@@ -477,6 +513,8 @@ export class BindDispatcher {
     if (this.#stopping || this.#leaving || !this.#lease.holds(fence)) return;
     this.#holder = holder;
     this.#desk.recover();
+    const encoder = new Encoder(this.#o.carrier, this.#o.lanes, (body) => this.#texts.get(body));
+    this.#encoder = encoder;
     this.#sender = new Sender({
       bind: this.#o.bind,
       carrier: this.#o.carrier,
@@ -487,7 +525,7 @@ export class BindDispatcher {
       journal: this.#o.journal,
       claimWriter: this.#o.claimWriter,
       claimedTo: (chunks) => this.#insist('claims', holder)(() => heldStill(this.#o.pools.dispatch, holder, chunks)),
-      encoder: new Encoder(this.#o.carrier, this.#o.lanes, (body) => this.#texts.get(body)),
+      encoder,
       receipts: this.#o.receipts,
       counts: this.counts,
       unanswered: this.#unanswered,
@@ -495,6 +533,7 @@ export class BindDispatcher {
       secondRoute: (item) => this.#o.secondRoute(item),
       mayOwn: () => this.#lease.fence() === fence,
       cancelled: this.#o.cancelled,
+      pauses: this.#o.pauses,
       onTrouble: (error) => this.#trouble('claims', error),
       onRoom: (lane) => this.#fetchLane(lane),
       onTracked: (messageId) => this.#desk.landed(messageId),
@@ -714,6 +753,7 @@ export class BindDispatcher {
     const ofLane = this.#feeds.filter((feed) => feed.lane === lane);
     for (const feed of ofLane) {
       if (feed.dry || feed.fetching > 0) continue;
+      if (this.#o.pauses.now.holdsFeed(this.name, feed.route, lane)) continue;
       const asked = ofLane.reduce((sum, each) => sum + each.fetching, 0);
       const free = this.#prefetch - this.#sender.buffered(lane) - asked;
       // A new alert is not left outside while another fills the memory: the first chunk in line is taken all the same.
@@ -770,7 +810,7 @@ export class BindDispatcher {
       this.#poolOf(lane),
       boss,
       holder,
-      { queue, route, lane, jobs, room, cut },
+      { queue, route, lane, jobs, room, cut, parks: (alert) => this.#o.pauses.now.has('alert', alert) },
       this.#insist('fetch', holder),
     );
     if (taken.length < jobs && !feed.news) feed.dry = true;
@@ -818,6 +858,19 @@ export class BindDispatcher {
         { bind: this.name, deliveries: unopenedCount },
         'texts cannot be opened, so their deliveries end as failed: look at TOCSIN_KEYRING, and type: tocsin audit verify',
       );
+  }
+
+  #makeRecall(): Recall {
+    const { bind, clock, pools, journal, receipts } = this.#o;
+    return new Recall({
+      carrier: () => this.#o.carrier,
+      ...{ bind, clock, pool: pools.reader, journal, receipts },
+      sender: () => this.#sender,
+      // There is an encoder where there is a sender.
+      sourceOf: (sender) => (this.#encoder as Encoder).sourceOf(sender),
+      request: (fields) => this.#wire.cancel(fields),
+      onTrouble: (error) => this.#trouble('recall', error),
+    });
   }
 
   #endUnsent(chunk: HeldChunk, items: readonly Item[], state: FinalCode, cause: string): void {

@@ -1,6 +1,6 @@
 /** A bind's sessions as dispatch sees them: `smpp`'s CarrierBind under the carrier's policy. */
 import type { CarrierPolicy } from '../policy/index.ts';
-import { CarrierBind, type CarrierBindStats, type DialFailure, type TlsOptions } from '../smpp/index.ts';
+import { CarrierBind, type CarrierBindStats, type DialFailure, Status, type TlsOptions } from '../smpp/index.ts';
 import type { CarrierWire, DispatchLog, WireHandlers } from './bind-dispatcher.ts';
 import type { Sent } from './sender.ts';
 import { Tenures } from './tenures.ts';
@@ -101,6 +101,17 @@ export function connectCarrier(
     freeFor: (emergency) => tenures.current?.freeFor(emergency) ?? 0,
     submit: (pdu, sent, emergency) => tenures.current?.submitEncoded(pdu, sent, { emergency }) ?? false,
     flush: () => tenures.current?.flush(),
+    cancel: async (fields) => {
+      const outcome = await tenures.current?.request('cancel_sm', fields);
+      if (outcome === undefined) return { kind: 'not-sent' };
+      if (outcome.kind !== 'answered') return { kind: outcome.kind };
+      const { command, status } = outcome.pdu;
+      // A nack without an error would read as success.
+      return {
+        kind: 'answered',
+        status: command === 'generic_nack' && status === Status.ok ? Status.systemError : status,
+      };
+    },
     close: () => tenures.hangUp(),
     stats: () => tenures.stats(),
   };

@@ -35,11 +35,15 @@ export interface NewChunk {
   returns?: number;
   /** Of emergency, higher goes first: 0–1,000, the highest for follow-ups. */
   rank?: number;
+  /** Its place as it stands, where it has one already: else rank, number and expiry make it. */
+  priority?: number;
   /** Order inside the alert, from 0. */
   number: number;
   notBefore: EpochMs | null;
   /** `carrier`: the SMSC holds it until notBefore, so it is handed over at once. Default `hold`. */
   schedule?: 'hold' | 'carrier';
+  /** Its alert is paused: it gets its job when that is resumed. */
+  parked?: boolean;
   expiresMin: EpochMs;
   expiresMax: EpochMs;
 }
@@ -86,35 +90,39 @@ export async function insertChunks(tx: Tx, boss: PgBoss, chunks: readonly NewChu
     attempt: chunk.attempt ?? 1,
     possible_duplicate: chunk.possibleDuplicate ?? false,
     returns: chunk.returns ?? 0,
-    priority: placePriority(chunk.lane, {
-      rank: chunk.rank ?? 0,
-      number: chunk.number,
-      expiresMin: chunk.expiresMin,
-      again: chunk.deliveryIds !== undefined,
-    }),
+    priority:
+      chunk.priority ??
+      placePriority(chunk.lane, {
+        rank: chunk.rank ?? 0,
+        number: chunk.number,
+        expiresMin: chunk.expiresMin,
+        again: chunk.deliveryIds !== undefined,
+      }),
     not_before: chunk.notBefore,
     expires_min: chunk.expiresMin,
     expires_max: chunk.expiresMax,
     job: randomUUID(),
+    parked: chunk.parked ?? false,
     created_at: now,
     queued: chunk.notBefore === null || chunk.notBefore <= now || chunk.schedule === 'carrier',
   }));
   const inserted = await tx.query<{ id: number }>(
     `INSERT INTO chunk (id, day, alert, lane, route, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate,
-                        returns, priority, not_before, expires_min, expires_max, job, created_at, queued)
+                        returns, priority, not_before, expires_min, expires_max, job, parked, created_at, queued)
      SELECT id, day, alert, lane, route, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate,
-            returns, priority, not_before, expires_min, expires_max, job, created_at, queued
+            returns, priority, not_before, expires_min, expires_max, job, parked, created_at, queued
      FROM jsonb_to_recordset($1::text::jsonb) AS c(id bigint, day date, alert uuid, lane smallint, route smallint,
             first_delivery bigint, deliveries integer, delivery_ids bigint[], attempt smallint, possible_duplicate boolean,
             returns smallint, priority integer, not_before bigint, expires_min bigint, expires_max bigint, job uuid,
-            created_at bigint, queued boolean)
+            parked boolean, created_at bigint, queued boolean)
      ON CONFLICT (id) DO NOTHING RETURNING id`,
     [JSON.stringify(rows)],
   );
   const fresh = new Set(inserted.map((row) => row.id));
   const jobs = chunks.flatMap(({ id, lane, route }, index) => {
     const row = rows[index];
-    return row?.queued === true && fresh.has(id) ? [{ lane, route, id, job: row.job, priority: row.priority }] : [];
+    const hasJob = row?.queued === true && !row.parked && fresh.has(id);
+    return hasJob ? [{ lane, route, id, job: row.job, priority: row.priority }] : [];
   });
   await insertJobs(tx, boss, jobs);
 }

@@ -14,12 +14,16 @@ import {
 import { Journal } from '../records/index.ts';
 import { BindDispatcher, type CarrierWire, type DispatchLog, type WireHandlers } from './bind-dispatcher.ts';
 import { BIND_STATE_CHANNEL, BindStates } from './bind-state.ts';
-import { createDispatchQueues, DISPATCH_CHANNEL } from './chunks.ts';
+import { createDispatchQueues, DISPATCH_CHANNEL, scheduleOf } from './chunks.ts';
 import { applyExtras, IdStock } from './extras.ts';
 import type { TextSource } from './hold.ts';
 import { Later } from './later.ts';
 import { takeOverOrphans } from './orphans.ts';
 import { LEASE_CHANNEL, Ownership } from './ownership.ts';
+import { parkAlert, unpark, unparkLeft } from './parking.ts';
+import type { Cancelled } from './pause-acts.ts';
+import { PauseBoard } from './pause-board.ts';
+import type { Paused, PauseScope } from './pauses.ts';
 import { ReceiptIndex } from './receipts.ts';
 import { RouteWatch, type Unread } from './route-watch.ts';
 import { leadingOn, secondRouteOf } from './second-route.ts';
@@ -104,6 +108,9 @@ export class Dispatch {
   readonly #later: Later;
   readonly #options: DispatchOptions;
   readonly #cancelled: Set<string>;
+  readonly #board: PauseBoard;
+  /** Parking and the end of it, one after the other. */
+  #parking: Promise<unknown> = Promise.resolve();
   readonly #listeners: { close(): Promise<void> }[] = [];
 
   private constructor(
@@ -114,9 +121,11 @@ export class Dispatch {
     ownership: Ownership,
     { states, watch, inForce, later }: { states: BindStates; watch: RouteWatch; inForce: RoutesInForce; later: Later },
     cancelled: Set<string>,
+    board: PauseBoard,
   ) {
     this.#options = options;
     this.#cancelled = cancelled;
+    this.#board = board;
     this.binds = binds;
     this.journal = journal;
     this.#sweeper = sweeper;
@@ -158,6 +167,18 @@ export class Dispatch {
     };
     const receipts = new ReceiptIndex(RECEIPTS_IN_MEMORY);
     const cancelled = new Set<string>();
+    const started: { dispatch: Dispatch | null } = { dispatch: null };
+    const early: Cancelled[] = [];
+    const board = await PauseBoard.open({
+      ...{ database, clock, log },
+      onChange: (change) => {
+        if (started.dispatch !== null) started.dispatch.#onPauses(change);
+      },
+      onCancelled: (alerts) => {
+        if (started.dispatch === null) early.push(...alerts);
+        else void started.dispatch.#onCancelled(alerts);
+      },
+    });
     const binds: BindDispatcher[] = [];
     const inForce = new RoutesInForce(policies.routing, names);
     const states = new BindStates(
@@ -199,6 +220,7 @@ export class Dispatch {
           texts: options.texts,
           receipts,
           cancelled,
+          pauses: board,
           ...lookups,
           pull: (route) => states.pull(route, name),
           othersAble: (routes) => states.othersAble(routes, name),
@@ -232,6 +254,7 @@ export class Dispatch {
     });
     const sweeper = new Sweeper({
       ...chores,
+      unpark: () => dispatch.#unpark(null),
       orphans: () => takeOverOrphans({ ...chores, ids }, options.process, ownership.wanted),
       quietBinds: Object.entries(policies.carriers)
         .filter(([, carrier]) => carrier.receiptsOn === 'failure')
@@ -244,7 +267,9 @@ export class Dispatch {
       policies,
     );
     const parts = { states, watch, inForce, later };
-    const dispatch = new Dispatch(options, binds, journal, sweeper, ownership, parts, cancelled);
+    const dispatch = new Dispatch(options, binds, journal, sweeper, ownership, parts, cancelled, board);
+    started.dispatch = dispatch;
+    dispatch.#remember(early);
     dispatch.#listeners.push(
       await database.listen(DISPATCH_CHANNEL, (payload) => {
         const queues = payload === '' ? null : new Set(payload.split(','));
@@ -314,21 +339,88 @@ export class Dispatch {
       );
     }
     await Promise.all(this.binds.map((bind) => bind.release()));
+    await this.#board.close();
+    await this.#parking;
+  }
+
+  /** Whether nothing of this alert, lane or route, or through this bind, goes out until it is resumed. */
+  isPaused(scope: PauseScope, name: string): boolean {
+    return this.#board.now.has(scope, name);
+  }
+
+  /** Alerts that are paused now. */
+  get pausedAlerts(): number {
+    return this.#board.now.names('alert').size;
+  }
+
+  #onPauses({ paused, resumed }: { paused: Paused[]; resumed: Paused[] }): void {
+    for (const bind of this.binds) bind.onPauses();
+    const alerts = (changed: Paused[]) => changed.filter(({ scope }) => scope === 'alert').map(({ name }) => name);
+    const { pools } = this.#options.database;
+    for (const alert of alerts(paused)) {
+      const tools = { ...this.#chores(), pool: pools.control };
+      this.#park(() => parkAlert(tools, alert, () => this.isPaused('alert', alert)));
+    }
+    for (const alert of alerts(resumed)) this.#park(() => this.#unpark(alert));
+  }
+
+  #park(work: () => Promise<unknown>): void {
+    // What fails here is made good: chunks are parked when they are fetched, and the sweeper ends what is parked in vain.
+    this.#parking = this.#parking.then(work).catch((error: unknown) => {
+      this.#options.log.error({ what: 'parking', err: error }, 'the database did not do what dispatch asked');
+    });
+  }
+
+  #unpark(alert: string | null): Promise<number> {
+    const { database, clock, policies } = this.#options;
+    const holdsHere = (route: string) => scheduleOf(policies, route) === 'hold';
+    const tools = { ...this.#chores(), pool: database.pools.control, holdsHere };
+    return alert === null ? unparkLeft(tools, clock.now()) : unpark(tools, clock.now(), alert);
+  }
+
+  #chores() {
+    const { boss, names } = this.#options;
+    return {
+      boss,
+      laneName: (id: number) => names.laneName(id),
+      routeName: (id: number) => names.routeName(id),
+    };
   }
 
   async #onCancel(payload: string): Promise<void> {
     try {
       if (payload === '') {
+        this.#board.refresh();
         this.#cancel(await this.#cancelledMeanwhile());
         return;
       }
       const [day, alert] = payload.split('/');
       if (day === undefined || alert === undefined) return;
-      this.#cancel([alert]);
-      await this.#sweeper.cancelled(day, alert);
+      await this.#onCancelled([{ day, alert, at: this.#options.clock.now() }]);
     } catch (error) {
-      this.#options.log.error({ what: 'cancel', err: error }, 'the database did not do what dispatch asked');
+      this.#cancelTrouble(error);
     }
+  }
+
+  async #onCancelled(alerts: readonly Cancelled[]): Promise<void> {
+    const fresh = alerts.filter(({ alert }) => !this.#cancelled.has(alert));
+    if (fresh.length === 0) return;
+    this.#remember(fresh);
+    try {
+      for (const { day, alert } of fresh) await this.#sweeper.cancelled(day, alert);
+    } catch (error) {
+      this.#cancelTrouble(error);
+    }
+  }
+
+  /** Those of before the start too: receipts and carriers may still be waiting for them. */
+  #remember(alerts: readonly Cancelled[]): void {
+    this.#cancel(alerts.map(({ alert }) => alert));
+    for (const bind of this.binds) bind.recall(alerts);
+  }
+
+  #cancelTrouble(error: unknown): void {
+    this.#options.log.error({ what: 'cancel', err: error }, 'the database did not do what dispatch asked');
   }
 
   #cancel(alerts: readonly string[]): void {

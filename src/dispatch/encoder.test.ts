@@ -39,7 +39,7 @@ function itemOf(change: Partial<Item> = {}, lane: LaneName = 'transaction'): Ite
   return {
     ...{ chunk, position: 0, id: 0x0102030405, alert: 'a', counted: false, msisdn: '+447700900123', sender: null },
     ...{ body: 1, secret: false, notBefore: null, expiresAt: NOON + DAY, parts: [], dataCoding: 0, esmClass: 0 },
-    ...{ toSend: [], inFlight: 0, worst: 0, worstStatus: null, returned: null, tlvs: null },
+    ...{ toSend: [], inFlight: 0, worst: 0, worstStatus: null, returned: null, heldBack: false, tlvs: null },
     ...{ reworded: false, partTlvs: [], firstRoute: 1, taken: false, submittedBefore: false, onwards: null },
     ...change,
   };

@@ -92,6 +92,11 @@ export class Encoder {
     this.#textOf = textOf;
   }
 
+  /** The source address of messages of this sender. */
+  sourceOf(sender: string | null): SourceAddress {
+    return this.#sender(sender ?? this.#carrier.defaultSender).from;
+  }
+
   /** Segments the text and works out which segments this attempt must send. False when the text can't be sent at all. */
   prepare(item: Item): boolean {
     const segmented = this.#segments(item);

@@ -3,6 +3,7 @@ import type { PgBoss } from 'pg-boss';
 import { bossTx, type Clock, type IdAllocator, idBlockSize, type Tx } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
 import { insertChunks, type NewChunk, notifyDispatch } from './chunks.ts';
+import { applyReturn, applySplit } from './part-ways.ts';
 import type { DispatchExtra } from './types.ts';
 
 /** Retries that fall due within the same quarter of a second share a chunk. */
@@ -32,6 +33,8 @@ export function retryChunks(retries: readonly Retry[], options: Pick<ExtrasOptio
       retry.returns,
       retry.possibleDuplicate,
       due,
+      // A parked chunk is of one alert.
+      retry.parked === true ? retry.alert : '',
     ].join('/');
   });
   const chunks: NewChunk[] = [];
@@ -56,6 +59,7 @@ export function retryChunks(retries: readonly Retry[], options: Pick<ExtrasOptio
         possibleDuplicate: first.possibleDuplicate,
         rank: first.rank,
         number: 0,
+        parked: first.parked === true,
         notBefore: Math.max(...members.map((member) => member.due)),
         expiresMin: Math.min(...members.map((member) => member.expiresAt)),
         expiresMax: Math.max(...members.map((member) => member.expiresAt)),
@@ -87,8 +91,14 @@ export function applyExtras(options: ExtrasOptions): (tx: Tx, extras: DispatchEx
         );
       }
     }
-    const due = chunks.filter((chunk) => (chunk.notBefore ?? 0) <= now);
-    await notifyDispatch(tx, due);
+    // A bind that is paused leaves its work to the others of the route.
+    const back: { route: string; lane: LaneName }[] = [];
+    for (const extra of extras) {
+      if (extra.kind === 'return' && (await applyReturn(tx, options.boss, extra))) back.push(extra);
+      else if (extra.kind === 'split') await applySplit(tx, options.boss, extra, options, now);
+    }
+    const due = chunks.filter((chunk) => chunk.parked !== true && (chunk.notBefore ?? 0) <= now);
+    await notifyDispatch(tx, [...due, ...back]);
   };
 }
 

@@ -6,6 +6,7 @@ import type { PgBoss } from 'pg-boss';
 import { bossTx, type Pool, TransactionFailed, type Tx } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
 import { notifyDispatch } from './chunks.ts';
+import { parkFetched } from './parking.ts';
 import { readDeliveries } from './read-deliveries.ts';
 import { MOVED } from './receipt-lookups.ts';
 import { leave, shareOut, split } from './split.ts';
@@ -23,6 +24,7 @@ export interface Holder {
 interface ChunkRow {
   id: number;
   day: string;
+  alert: string | null;
   first_delivery: number;
   deliveries: number;
   delivery_ids: number[] | null;
@@ -44,6 +46,8 @@ export interface TakeWish {
   jobs: number;
   /** Deliveries that fit. */
   room: number;
+  /** Whether this alert is paused: its chunks are parked. */
+  parks?: (alert: string) => boolean;
   /** How the last chunk is cut when it has more; absent, it is taken whole. */
   cut?: Cut;
 }
@@ -119,7 +123,7 @@ async function takeInside(
   tx: Tx,
   boss: PgBoss,
   holder: Holder,
-  { queue, route, lane, jobs, room, cut }: TakeWish,
+  { queue, route, lane, jobs, room, parks, cut }: TakeWish,
 ): Promise<Taken[]> {
   const db = bossTx(tx);
   const fetched = (await boss.fetch<{ chunk: number }>(queue, { batchSize: jobs, includeMetadata: true, db })).sort(
@@ -130,14 +134,17 @@ async function takeInside(
   const rows = await tx.query<ChunkRow>(
     `UPDATE chunk SET holder_process = $2, holder_bind = $3, holder_fence = $4, job = j.job
      FROM (SELECT c.id, f.job FROM unnest($1::bigint[], $5::uuid[]) AS f(id, job) JOIN chunk c ON c.id = f.id
-           WHERE NOT c.settled FOR UPDATE OF c SKIP LOCKED) AS j
+           WHERE NOT c.settled AND NOT c.parked FOR UPDATE OF c SKIP LOCKED) AS j
      WHERE chunk.id = j.id
-     RETURNING chunk.id, day, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, returns, claimed_to, settled, chunk.priority, chunk.job`,
+     RETURNING chunk.id, day, alert, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, returns, claimed_to, settled, chunk.priority, chunk.job`,
     [[...byChunk.keys()], holder.process, holder.bind, holder.fence, [...byChunk.values()].map((job) => job.id)],
   );
   const rowOf = new Map(rows.map((row) => [row.id, row]));
   const others = fetched.filter((job) => !rowOf.has(job.data.chunk));
   if (others.length > 0) await putOthersRight(tx, boss, queue, others);
+  const parked = rows.filter(({ alert }) => alert !== null && parks?.(alert) === true);
+  await parkFetched(tx, boss, queue, parked);
+  for (const { id } of parked) rowOf.delete(id);
   const found = fetched.flatMap((job) => {
     const row = rowOf.get(job.data.chunk);
     return row === undefined ? [] : [{ job, row, unclaimed: row.deliveries - row.claimed_to }];
@@ -157,6 +164,7 @@ async function takeInside(
       chunk: {
         id: row.id,
         day: row.day,
+        alert: row.alert,
         lane,
         route,
         queue,
@@ -169,6 +177,7 @@ async function takeInside(
         claimedTo: row.claimed_to,
         waiting: [],
         open: 0,
+        leaving: null,
         done: false,
       },
     };
@@ -176,7 +185,7 @@ async function takeInside(
 }
 
 /**
- * Jobs whose chunk is settled are done. One whose chunk somebody else has locked goes back: whoever settles a chunk locks
+ * Jobs whose chunk is settled or parked are done. One whose chunk somebody else has locked goes back: whoever settles a chunk locks
  * the row and then the job, and waiting for the row here would be a deadlock.
  */
 async function putOthersRight(
@@ -186,9 +195,10 @@ async function putOthersRight(
   jobs: readonly { id: string; retryCount: number; data: { chunk: number } }[],
 ): Promise<void> {
   const db = bossTx(tx);
-  const open = await tx.query<{ id: number }>('SELECT id FROM chunk WHERE id = ANY($1::bigint[]) AND NOT settled', [
-    jobs.map((job) => job.data.chunk),
-  ]);
+  const open = await tx.query<{ id: number }>(
+    'SELECT id FROM chunk WHERE id = ANY($1::bigint[]) AND NOT settled AND NOT parked',
+    [jobs.map((job) => job.data.chunk)],
+  );
   const locked = new Set(open.map(({ id }) => id));
   const { back = [], done = [] } = Object.groupBy(jobs, (job) => (locked.has(job.data.chunk) ? 'back' : 'done'));
   const attempts = (some: typeof jobs) => some.map(({ id, retryCount }) => ({ id, retryCount }));
@@ -324,6 +334,7 @@ async function hydrateDay(
         worst: 0,
         worstStatus: null,
         returned: null,
+        heldBack: false,
         tlvs: tlvs?.get(row.alert) ?? null,
       };
       if (alert?.cancelled === true) result.cancelled.push(item);

@@ -12,6 +12,18 @@ export { createDispatchQueues, insertChunks, type NewChunk, notifyDispatch, queu
 export type { SubmissionCounts } from './counts.ts';
 export { CANCEL_CHANNEL, Dispatch, type DispatchOptions } from './dispatch.ts';
 export type { TextSource } from './hold.ts';
+export {
+  alertPausedSql,
+  DISPATCH_TABLES,
+  listPauses,
+  type OperatorPause,
+  PAUSE_CHANNEL,
+  type PauseState,
+  setPaused,
+} from './pause-acts.ts';
+export { type OperatorState, PauseDesk, type PauseService } from './pause-desk.ts';
+export { meterPauses } from './pause-metrics.ts';
+export { OPERATOR_SCOPES, type OperatorScope, type PauseScope } from './pauses.ts';
 export { type BindNow, nextTaker, pullsNow } from './pulls-now.ts';
 export type { ReceiptDeskStats } from './receipt-desk.ts';
 export { meterReceipts } from './receipt-metrics.ts';

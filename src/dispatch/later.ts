@@ -1,7 +1,7 @@
 /**
  * Work for later: its chunks wait outside the queues, where a million of them cost a fetch nothing, and get their jobs
  * when they are due. Each process looks four times a second, and just when the next one that it knows of is due; several
- * share the work.
+ * share the work. What is parked (parking.ts) stays out until its alert is resumed.
  */
 import type { PgBoss } from 'pg-boss';
 import type { Clock, EpochMs, Pool } from '../platform/index.ts';
@@ -82,7 +82,7 @@ export class Later {
   /** Leans on chunk_later: four look-ups, however much waits. */
   async #nextDue(): Promise<{ lane: number; due: EpochMs | null }[]> {
     return await this.#o.pool.query(
-      `SELECT l.lane, (SELECT c.not_before FROM chunk c WHERE c.lane = l.lane AND NOT c.queued AND NOT c.settled
+      `SELECT l.lane, (SELECT c.not_before FROM chunk c WHERE c.lane = l.lane AND NOT c.queued AND NOT c.settled AND NOT c.parked
                        ORDER BY c.not_before LIMIT 1) AS due
        FROM unnest($1::smallint[]) WITH ORDINALITY AS l(lane, place) ORDER BY l.place`,
       [LANES_BY_URGENCY.map((lane) => this.#o.laneId(lane))],
@@ -95,7 +95,7 @@ export class Later {
     return await pool.run(async (tx) => {
       const held = await tx.query<Held>(
         `SELECT id, lane, route, priority, job FROM chunk
-         WHERE lane = $1 AND NOT queued AND NOT settled AND not_before <= $2
+         WHERE lane = $1 AND NOT queued AND NOT settled AND NOT parked AND not_before <= $2
          ORDER BY not_before LIMIT $3 FOR UPDATE SKIP LOCKED`,
         [lane, clock.now(), BATCH],
       );

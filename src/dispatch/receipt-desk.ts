@@ -47,6 +47,8 @@ export interface ReceiptDeskOptions {
   index: ReceiptIndex;
   ids: IdStock;
   counts: BindCounts;
+  /** Whether the carrier was asked to give this alert's messages up. */
+  recalled: (alert: string) => boolean;
   onTrouble: (error: unknown) => void;
   /** What sends a delivery on by another route where its receipt says that there is no way to the number; null: it failed. */
   moved: (
@@ -202,7 +204,8 @@ export class ReceiptDesk {
   #write(waiting: Waiting, { form, message }: Found): void {
     const { track, attempt, segment, messageId, shard } = message;
     const { receipt } = waiting;
-    const { final, cause, duplicate } = applyReceipt(track, segment, receipt.state, this.#perMessage);
+    const recalled = this.#o.recalled(track.alert);
+    const { final, cause, duplicate } = applyReceipt(track, segment, receipt.state, this.#perMessage, recalled);
     const moved = final === FINAL.failed ? this.#o.moved(track, attempt, receipt.error) : null;
     if (moved !== null) track.moved = true;
     // Of one that goes on by another route the id stays known: what its first carrier repeats is not the end.

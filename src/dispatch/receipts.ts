@@ -6,7 +6,7 @@
  */
 import type { EpochMs } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
-import { FINAL, type FinalCode, finalOfReceipt, finalOfSegments } from '../records/index.ts';
+import { FINAL, type FinalCode, finalOfReceipt, finalOfSegments, MESSAGE_STATE } from '../records/index.ts';
 import type { BySegment, SegmentSet } from './by-segment.ts';
 import type { ReceiptsPerMessage } from './receipts-per-message.ts';
 
@@ -70,8 +70,10 @@ export function applyReceipt(
   segment: number,
   messageState: number,
   perMessage: ReceiptsPerMessage,
+  /** Its alert was cancelled, and the carrier asked to give it up. */
+  recalled = false,
 ): { final: FinalCode | null; cause: string | null; duplicate: boolean } {
-  const code = finalOfReceipt(messageState);
+  const code = recalled && messageState === MESSAGE_STATE.deleted ? FINAL.cancelled : finalOfReceipt(messageState);
   if (code === null) return { final: null, cause: null, duplicate: false };
   if (track.finals.has(segment)) return { final: null, cause: null, duplicate: track.finals.get(segment) === code };
   track.finals.set(segment, code);
@@ -129,6 +131,12 @@ export class ReceiptIndex {
 
   find(bind: number, messageId: string): Match | undefined {
     return this.#entries.get(bind)?.get(messageId);
+  }
+
+  /** The delivery of this message came to its end without a receipt. */
+  end(bind: number, messageId: string, final: FinalCode): void {
+    const track = this.#entries.get(bind)?.get(messageId)?.track;
+    if (track !== undefined) track.final ??= final;
   }
 
   /** The id is settled: no further receipt is expected. */

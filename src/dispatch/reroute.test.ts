@@ -115,6 +115,38 @@ test('routes that change under a running process are in force at once: old work 
   expect(errors).toEqual([]);
 }, 30_000);
 
+test('a chunk that is split keeps how often its deliveries were given back: in doubt later, they are told from those that were', async () => {
+  const smsc = await smscOf();
+  const policies = policiesOf(
+    { parts: { smsc } },
+    `routes: [{ name: parts-uk, prefixes: ['+44'], binds: [parts] }, { name: parts-all, prefixes: ['+'], binds: [parts] }]`,
+  );
+  const { control } = db.database.pools;
+  const names = await Names.register(control, {
+    ...policies,
+    routing: {
+      ...policies.routing,
+      routes: policies.routing.routes.map((route) => ({ ...route, name: 'parts-gone' })),
+    },
+  });
+  await names.add(control, policies);
+  await createDispatchQueues(boss, ['parts-gone', 'parts-uk', 'parts-all'], ['bulk']);
+  const clock = { now: () => Date.now(), monotonic: () => performance.now() };
+  const planter = await Planter.open({ database: db.database, boss, clock, names, process: 1 });
+  const { deliveries } = await planter.plant({ lane: 'bulk', route: 'parts-gone', count: 2 });
+  await db.asSuperuser(async (session) => {
+    await session.query(`UPDATE tocsin.recipient SET msisdn = '+4915112345678' WHERE id = $1`, [deliveries[1]]);
+    await session.query('UPDATE tocsin.chunk SET returns = 3 WHERE first_delivery = $1', [deliveries[0]]);
+  });
+  const tools = { pool: control, boss, names, clock, ids: new IdAllocator(control) };
+  expect(await rerouteStranded(tools, policies)).toBe(1);
+  const parts = await control.query(
+    'SELECT delivery_ids, returns FROM chunk WHERE NOT settled AND delivery_ids && $1::bigint[] ORDER BY delivery_ids',
+    [deliveries],
+  );
+  expect(parts).toEqual(deliveries.map((id) => ({ delivery_ids: [id], returns: 3 })));
+});
+
 test('a process on older routes leaves the work of new ones alone', async () => {
   const smsc = await smscOf();
   const carriers = { rolling: { smsc } };

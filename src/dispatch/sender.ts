@@ -38,6 +38,7 @@ import {
   perLane,
 } from './lanes.ts';
 import { afterCongestion, FULL_PACE, type Pace, shareAt } from './pace.ts';
+import { type Pauses, planChunk } from './pauses.ts';
 import { insertInOrder, rankOf } from './place.ts';
 import { ReadyQueue } from './ready-queue.ts';
 import type { Elsewhere, Match, ReceiptIndex, Track } from './receipts.ts';
@@ -95,6 +96,8 @@ export interface SenderOptions {
   mayOwn: () => boolean;
   /** Alerts that were cancelled lately, wherever their deliveries stood: what is read or claimed since then is not sent. */
   cancelled: ReadonlySet<string>;
+  /** What is paused at this instant. */
+  pauses: { readonly now: Pauses };
   onTrouble: (error: unknown) => void;
   onRoom: (lane: LaneName) => void;
   /** The index now knows this message id: a receipt may be waiting for it. */
@@ -214,6 +217,7 @@ export class Sender {
     this.#held.set(chunk, this.#o.clock.now());
     if (items.length > 0) insertInOrder(this.#chunks[chunk.lane], [chunk], (each) => each);
     else this.#skipRest(chunk);
+    this.holdBack();
     this.kick();
   }
 
@@ -236,6 +240,44 @@ export class Sender {
     if (cancelled.size === 0) return;
     this.#withdraw((item) => cancelled.has(item.alert), FINAL.cancelled, 'cancelled');
     this.kick();
+  }
+
+  /**
+   * Gives back what is paused and not on the wire. What a claim in progress keeps from leaving does so when that has ended,
+   * or when it would be sent.
+   */
+  holdBack(): void {
+    const pauses = this.#o.pauses.now;
+    if (!pauses.any || this.#over) return;
+    for (const lane of LANES_BY_URGENCY) {
+      if (!this.#claiming) for (const chunk of [...this.#chunks[lane]]) this.#holdChunk(pauses, chunk);
+      const leave = this.#ready[lane].take((item) => pauses.holds(this.#o.bind.name, item) !== null);
+      for (const item of leave) this.#holdItem(item);
+    }
+    this.kick();
+  }
+
+  /**
+   * A place in the throttle for a request that is no message, when no message waits for it; null otherwise. How it was
+   * answered comes to `spareAnswered`.
+   */
+  spare(): Slot | null {
+    if (this.#state !== 'running' || !this.#o.mayOwn() || this.#o.wire.freeFor(false) <= 0) return null;
+    const monotonic = this.#o.clock.monotonic();
+    if (LANES_BY_URGENCY.some((lane) => this.#wants(lane, monotonic))) return null;
+    const slot = this.#throttle.take(monotonic);
+    return slot < 0 ? null : slot;
+  }
+
+  /** Whether something of this lane waits for the bind alone: what waits for a limit of its sender may wait for long. */
+  #wants(lane: LaneName, monotonic: number): boolean {
+    if (this.#ready[lane].nextAt(monotonic) <= monotonic) return true;
+    return this.#chunks[lane].some(({ waiting }) => this.#limits.ofAll(waiting) === null);
+  }
+
+  spareAnswered(slot: Slot, throttled: boolean): void {
+    this.#throttle.answered(slot, this.#o.clock.monotonic());
+    if (throttled) this.#onThrownBack(slot);
   }
 
   /** The alerts, with their days, of which deliveries are here that were not sent. */
@@ -325,12 +367,12 @@ export class Sender {
           break;
         case 'throttled':
           counts.throttled++;
-          this.#onThrownBack(sent);
+          this.#onThrownBack(sent.slot);
           this.#journal(item, { release: this.#releaseRow(item, segment, 'throttled', answer.status) });
           // Another segment was refused for good, or the rest was withdrawn: none is sent any more.
           if (item.worst === 4) break;
           item.toSend.unshift(segment);
-          if (this.#over) break;
+          if (this.#over || item.heldBack) break;
           if (item.toSend.length === 1 || !this.#ready[item.chunk.lane].includes(item)) this.#putBack(item);
           return;
         case 'bind':
@@ -360,7 +402,7 @@ export class Sender {
     }
     if (this.#state !== 'lost' && item.inFlight === 0) {
       if (item.toSend.length === 0) this.#attemptOver(item);
-      else if (item.returned !== null || this.#state === 'stopped') this.#partlySent(item);
+      else if (item.returned !== null || item.heldBack || this.#state === 'stopped') this.#partlySent(item);
     }
     this.kick();
   }
@@ -380,7 +422,7 @@ export class Sender {
     this.#useShare(now);
   }
 
-  #onThrownBack({ slot }: Sent): void {
+  #onThrownBack(slot: Slot): void {
     const now = this.#o.clock.monotonic();
     const throttle = this.#throttle;
     throttle.thrownBack(slot);
@@ -431,6 +473,11 @@ export class Sender {
       if (this.#o.cancelled.has(item.alert)) {
         this.#ready[lane].remove(item);
         this.#withdrawClaimed(item, FINAL.cancelled, 'cancelled');
+        continue;
+      }
+      if (this.#o.pauses.now.holds(this.#o.bind.name, item) !== null) {
+        this.#ready[lane].remove(item);
+        this.#holdItem(item);
         continue;
       }
       const slot = this.#throttle.take(monotonic);
@@ -554,6 +601,7 @@ export class Sender {
     this.#claiming = true;
     void this.#runClaim(wishes).finally(() => {
       this.#claiming = false;
+      this.holdBack();
       this.kick();
     });
   }
@@ -671,6 +719,7 @@ export class Sender {
     possibleDuplicate: boolean,
     release?: ReleaseRow,
     route = item.chunk.route,
+    parked = false,
   ): void {
     const { chunk } = item;
     this.#settled(item, {
@@ -689,6 +738,7 @@ export class Sender {
         due,
         expiresAt: item.expiresAt,
         chunkId: this.#o.nextId(),
+        parked,
       },
     });
   }
@@ -721,10 +771,17 @@ export class Sender {
   }
 
   #finishIfDone(chunk: HeldChunk): void {
-    if (chunk.done || chunk.open > 0 || chunk.claimedTo < chunk.size) return;
+    if (chunk.done || chunk.open > 0 || (chunk.leaving === null && chunk.claimedTo < chunk.size)) return;
     chunk.done = true;
     this.#held.delete(chunk);
-    this.#o.journal.add(chunk.id, { extra: { kind: 'settle', chunk: chunk.id, queue: chunk.queue, job: chunk.job } });
+    const { id, queue, job, lane, route, leaving: as } = chunk;
+    // Behind the facts of what was claimed of it: until those are durable it may have no other holder.
+    this.#o.journal.add(id, {
+      extra:
+        as === null
+          ? { kind: 'settle', chunk: id, queue, job }
+          : { kind: 'return', chunk: id, job: job.id, lane, route, as },
+    });
     this.#o.onRoom(chunk.lane);
   }
 
@@ -838,11 +895,53 @@ export class Sender {
   /** A claimed item goes back to its queue, unsent or for its unsent rest: the same attempt again in a chunk of its own. */
   #giveBack(item: Item): void {
     const { returned, chunk } = item;
+    const held = this.#o.pauses.now.holds(this.#o.bind.name, item);
     const release =
       returned === null
-        ? this.#releaseRow(item, 0, 'handed-back', null)
+        ? this.#releaseRow(item, 0, held === null ? 'handed-back' : 'paused', null)
         : this.#releaseRow(item, returned.segment, 'bind-refused', returned.status);
-    this.#again(item, chunk.attempt, this.#o.clock.now(), chunk.possibleDuplicate, release);
+    const now = this.#o.clock.now();
+    this.#again(item, chunk.attempt, now, chunk.possibleDuplicate, release, chunk.route, held === 'parked');
+  }
+
+  /** A claimed item that is paused. Of one that is partly on the wire the answers decide. */
+  #holdItem(item: Item): void {
+    if (item.inFlight > 0) item.heldBack = true;
+    else this.#partlySent(item);
+  }
+
+  #holdChunk(pauses: Pauses, chunk: HeldChunk): void {
+    const plan = planChunk(pauses, this.#o.bind.name, chunk);
+    if (plan.kind === 'keep') return;
+    this.#unqueue(chunk);
+    if (plan.kind === 'return') {
+      this.#setWaiting(chunk, []);
+      chunk.leaving = plan.as;
+      this.#finishIfDone(chunk);
+      this.#o.onRoom(chunk.lane);
+      return;
+    }
+    this.#setWaiting(chunk, [...plan.stay]);
+    const { id, job, day, lane, route, attempt, possibleDuplicate } = chunk;
+    const parked = [...plan.parked].map(([alert, items]) => ({
+      chunkId: this.#o.nextId(),
+      alert,
+      deliveries: items.map((item) => item.id),
+      expiresMin: Math.min(...items.map((item) => item.expiresAt)),
+      expiresMax: Math.max(...items.map((item) => item.expiresAt)),
+    }));
+    this.#o.journal.add(id, {
+      extra: { kind: 'split', chunk: id, job: job.id, day, lane, route, attempt, possibleDuplicate, parked },
+      // A claim beyond them, and then a crash, would lose them.
+      durable: () => this.#afterSplit(chunk),
+    });
+  }
+
+  #afterSplit(chunk: HeldChunk): void {
+    if (this.#over || chunk.done) return;
+    if (chunk.waiting.length === 0) this.#skipRest(chunk);
+    else insertInOrder(this.#chunks[chunk.lane], [chunk], (each) => each);
+    this.kick();
   }
 
   #releaseRow(item: Item, segment: number, reason: ReleaseRow['reason'], status: number | null): ReleaseRow {
@@ -893,6 +992,7 @@ export class Sender {
       'expired',
     );
     this.cancel();
+    this.holdBack();
     this.kick();
   }
 

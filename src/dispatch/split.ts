@@ -79,7 +79,7 @@ export async function leave(tx: Tx, boss: PgBoss, queue: string, left: readonly 
 }
 
 /** Jobs of one priority go by age: theirs is that of the jobs whose places they take, which pg-boss does not let us say. */
-async function insertInPlace(
+export async function insertInPlace(
   tx: Tx,
   boss: PgBoss,
   queue: string,

@@ -30,6 +30,8 @@ export interface SweeperOptions {
   lanes: Readonly<Record<LaneName, LanePolicy>>;
   /** Ids of binds whose carrier reports failures only: what they accepted and never reported is `submitted`. */
   quietBinds: readonly number[];
+  /** Makes work of chunks that are parked without a pause; called every few seconds. */
+  unpark?: () => Promise<unknown>;
   /** Takes over what binds hold that policy no longer names; called now and then. */
   orphans: () => Promise<unknown>;
   onTrouble: (error: unknown) => void;
@@ -61,6 +63,8 @@ interface OpenDelivery {
 const CHUNKS_PER_SWEEP = 200;
 const DELIVERIES_PER_STEP = 2_000;
 const SWEEP_MS = 1_000;
+/** Sweeps between two looks at what is parked. */
+const UNPARK_EACH = 3;
 
 export class Sweeper {
   readonly #o: SweeperOptions;
@@ -94,6 +98,7 @@ export class Sweeper {
       `SELECT c.id FROM chunk c WHERE NOT c.settled AND c.holder_bind IS NULL AND c.expires_min <= $1 ORDER BY c.expires_min LIMIT $2`,
       [this.#o.clock.now() + this.#shortestRemaining(), CHUNKS_PER_SWEEP],
     );
+    if (this.#sweeps % UNPARK_EACH === 0) await this.#o.unpark?.();
     if (this.#sweeps++ % 10 === 0) {
       // The mark stays behind, so a wide alert is looked through again and again: seldom.
       await this.#unknownByGrace();

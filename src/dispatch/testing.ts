@@ -11,6 +11,8 @@ export type Boss = Awaited<ReturnType<typeof openBoss>>;
 
 export interface Planted {
   alert: string;
+  /** Of `singles`: the alert of each delivery. */
+  alerts: string[];
   day: string;
   deliveries: number[];
   body: number;
@@ -26,6 +28,8 @@ export interface PlantOptions {
   secret?: boolean;
   validForMs?: number;
   chunkSize?: number;
+  /** As many alerts to one recipient each, in mixed chunks; `alert` of the answer is that of the first. */
+  singles?: boolean;
   /** It was accepted so long ago, and held since; the partitions of that day must be there. */
   heldMs?: number;
 }
@@ -68,8 +72,11 @@ export class Planter {
     const day = utcDay(accepted);
     const expiresAt = now + (options.validForMs ?? 3_600_000);
     const time = accepted.toString(16).padStart(12, '0');
-    const random = randomBytes(10).toString('hex');
-    const alert = `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(0, 3)}-8${random.slice(3, 6)}-${random.slice(6, 18)}`;
+    const alerts = Array.from({ length: options.singles === true ? count : 1 }, () => {
+      const random = randomBytes(10).toString('hex');
+      return `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(0, 3)}-8${random.slice(3, 6)}-${random.slice(6, 18)}`;
+    });
+    const alertOf = (index: number): string => alerts[Math.min(index, alerts.length - 1)] as string;
     const body = await this.#ids.take(1);
     this.texts.set(body, options.text ?? 'Your card ending 4417 was charged 42.10 EUR.');
     const first = await this.#ids.take(count);
@@ -90,13 +97,17 @@ export class Planter {
       await tx.query(
         `INSERT INTO alert (day, id, organisation, producer, lane, status, secret, body, commitment, lists, recipients, expires_at,
                             accepted_at, predicted_submit_at, sender, entry)
-         VALUES ($1::date, $2::uuid, 1, 1, $3, 'Actual', $8, $4, '\\x00', '{}', $5, $6, $7, $7, $9, 0)`,
-        [day, alert, names.laneId(lane), body, count, expiresAt, now, options.secret ?? false, options.sender ?? null],
+         SELECT $1::date, id, 1, 1, $3, 'Actual', $8, $4, '\\x00', '{}', $5, $6, $7, $7, $9, 0
+         FROM unnest($2::uuid[]) AS a(id)`,
+        [
+          ...[day, alerts, names.laneId(lane), body, count / alerts.length, expiresAt, now],
+          ...[options.secret ?? false, options.sender ?? null],
+        ],
       );
       const rows = numbers.map((_, index) => ({
         day,
         id: first + index,
-        alert,
+        alert: alertOf(index),
         recipient: first + index,
         organisation: 1,
         lane: names.laneId(lane),
@@ -113,7 +124,7 @@ export class Planter {
         chunks.push({
           id: first + from,
           day,
-          alert,
+          alert: options.singles === true ? null : alertOf(0),
           lane,
           laneId: names.laneId(lane),
           route,
@@ -130,6 +141,12 @@ export class Planter {
       await notifyDispatch(tx, [{ route, lane }]);
       return { value: undefined, parts };
     });
-    return { alert, day, body, deliveries: Array.from({ length: count }, (_, index) => first + index) };
+    return {
+      alert: alertOf(0),
+      alerts,
+      day,
+      body,
+      deliveries: Array.from({ length: count }, (_, index) => first + index),
+    };
   }
 }

@@ -2,11 +2,14 @@
 import type { EpochMs } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
 import type { Tlv } from '../smpp/index.ts';
+import type { Held } from './pauses.ts';
 
 /** A chunk that this bind has in memory. Only its holder claims from it. */
 export interface HeldChunk {
   id: number;
   day: string;
+  /** Null when its deliveries are of several. */
+  alert: string | null;
   lane: LaneName;
   route: string;
   queue: string;
@@ -25,6 +28,8 @@ export interface HeldChunk {
   waiting: Item[];
   /** Claimed items whose outcome is not yet journaled. */
   open: number;
+  /** What is not claimed of it is given back, because of a pause, when what is claimed has come to its end. */
+  leaving: Held | null;
   /** Its completion (or its return) is in the journal. */
   done: boolean;
 }
@@ -69,6 +74,8 @@ export interface Item {
   worstStatus: number | null;
   /** The carrier refused the account as a whole, so this goes back unspent. */
   returned: { segment: number; status: number } | null;
+  /** It is paused while part of it is on the wire: the rest goes back when that has come to its end. */
+  heldBack: boolean;
   /** What the alert gave for the carriers' optional parameters, by name. */
   tlvs: Readonly<Record<string, string>> | null;
 }
@@ -92,5 +99,27 @@ export type DispatchExtra =
       expiresAt: EpochMs;
       /** An id for the chunk, in case this delivery is the first of one. */
       chunkId: number;
+      /** Its alert is paused: the chunk gets no job. */
+      parked?: boolean;
+    }
+  | {
+      kind: 'return';
+      chunk: number;
+      job: string;
+      lane: LaneName;
+      route: string;
+      as: Held;
+    }
+  | {
+      kind: 'split';
+      chunk: number;
+      job: string;
+      day: string;
+      lane: LaneName;
+      route: string;
+      attempt: number;
+      possibleDuplicate: boolean;
+      /** By alert: each gets a chunk of this id. */
+      parked: { chunkId: number; alert: string; deliveries: number[]; expiresMin: EpochMs; expiresMax: EpochMs }[];
     }
   | { kind: 'settle'; chunk: number; queue: string; job: { id: string; retryCount: number } };

@@ -389,6 +389,11 @@ describe('who may', () => {
     ['POST', '/v1/alerts', 'alerts:write'],
     ['GET', `/v1/alerts/${ALERT_ID}`, 'alerts:read'],
     ['POST', `/v1/alerts/${ALERT_ID}/cancel`, 'alerts:write'],
+    ['POST', `/v1/alerts/${ALERT_ID}/pause`, 'alerts:write'],
+    ['POST', `/v1/alerts/${ALERT_ID}/resume`, 'alerts:write'],
+    ['GET', '/v1/dispatch/pauses', 'dispatch:control'],
+    ['PUT', '/v1/dispatch/pauses/lane/bulk', 'dispatch:control'],
+    ['DELETE', '/v1/dispatch/pauses/lane/bulk', 'dispatch:control'],
     ['GET', '/v1/deliveries', 'deliveries:read'],
     ['GET', '/v1/deliveries/20261124-1', 'deliveries:read'],
     ['GET', '/v1/lists', 'lists:read'],
@@ -420,14 +425,60 @@ describe('alerts', () => {
     expect([answer.status, answer.json.cancelledAt]).toEqual([200, '2026-11-24T12:00:00.009Z']);
   });
 
+  it('are paused and resumed without a body', async () => {
+    const { call } = makeApp();
+    const paused = await call('POST', `/v1/alerts/${ALERT_ID}/pause`);
+    expect([paused.status, paused.json.paused]).toEqual([200, true]);
+    const resumed = await call('POST', `/v1/alerts/${ALERT_ID}/resume`);
+    expect([resumed.status, resumed.json.paused]).toEqual([200, false]);
+  });
+
   it.each(['0193f0a0-0000-7000-8000-000000000001', 'x', '1; drop table alert'])(
     'that are unknown are a 404: %s',
     async (id) => {
       const { call } = makeApp();
       expectProblem(await call('GET', `/v1/alerts/${encodeURIComponent(id)}`), 'not-found');
-      expectProblem(await call('POST', `/v1/alerts/${encodeURIComponent(id)}/cancel`), 'not-found');
+      for (const act of ['cancel', 'pause', 'resume']) {
+        expectProblem(await call('POST', `/v1/alerts/${encodeURIComponent(id)}/${act}`), 'not-found');
+      }
     },
   );
+});
+
+describe('pauses of lanes, routes and binds', () => {
+  it('are listed', async () => {
+    const { call } = makeApp();
+    const pause = { scope: 'lane', name: 'bulk', paused: true, why: 'a flood', who: 'api-key 9' };
+    expect((await call('GET', '/v1/dispatch/pauses')).json).toEqual({
+      pauses: [{ ...pause, since: '2026-11-24T12:00:00.000Z' }],
+    });
+  });
+
+  it('are made with a reason by whoever holds the key, and ended', async () => {
+    const { call, world } = makeApp();
+    const put = await call('PUT', '/v1/dispatch/pauses/lane/bulk', { why: 'a flood' });
+    expect([put.status, put.json]).toMatchObject([200, { paused: true, why: 'a flood', who: 'api-key 9' }]);
+    const ended = await call('DELETE', '/v1/dispatch/pauses/bind/bulk');
+    expect([ended.status, ended.json]).toMatchObject([200, { scope: 'bind', paused: false, why: null }]);
+    expect(world.asked).toEqual([
+      { scope: 'lane', name: 'bulk', why: 'a flood', who: 'api-key 9' },
+      { scope: 'bind', name: 'bulk', who: 'api-key 9' },
+    ]);
+  });
+
+  it.each<[string, string, object | undefined, Parameters<typeof expectProblem>[1], string | null, string]>([
+    ['PUT', '/v1/dispatch/pauses/lane/slow', { why: 'x' }, 'not-found', null, ''],
+    ['DELETE', '/v1/dispatch/pauses/lane/slow', undefined, 'not-found', null, ''],
+    ['PUT', '/v1/dispatch/pauses/alert/bulk', { why: 'x' }, 'invalid-request', 'path.scope', 'not-one-of'],
+    ['PUT', '/v1/dispatch/pauses/lane/bulk', {}, 'invalid-request', 'why', 'required'],
+    ['PUT', '/v1/dispatch/pauses/lane/bulk', { why: '  ' }, 'invalid-request', 'why', 'blank'],
+    ['PUT', '/v1/dispatch/pauses/lane/bulk', { why: 'x', until: 1 }, 'unknown-field', 'until', 'unknown-field'],
+  ])('%s %s %o is %s', async (method, path, body, problem, field, rule) => {
+    const { call } = makeApp();
+    const answer = await call(method, path, body);
+    if (field === null) expectProblem(answer, problem);
+    else expectProblem(answer, problem, { field, rule });
+  });
 });
 
 describe('GET /v1/deliveries', () => {

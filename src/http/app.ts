@@ -20,6 +20,7 @@ import { alertRoutes } from './routes/alerts.ts';
 import { deliveryRoutes } from './routes/deliveries.ts';
 import { dispatchStatusRoutes } from './routes/dispatch-status.ts';
 import { listRoutes } from './routes/lists.ts';
+import { pauseRoutes } from './routes/pauses.ts';
 import { recipientRoutes } from './routes/recipients.ts';
 import { systemRoutes } from './routes/system.ts';
 import type { Services } from './services.ts';
@@ -90,6 +91,7 @@ export function createApp(services: Services, options: AppOptions = {}): App {
   });
   recipientRoutes(app, services, bodyLimits);
   dispatchStatusRoutes(app, services);
+  pauseRoutes(app, services, bodyLimits);
   systemRoutes(app, services, options.draining ?? (() => false));
   describe(app, options.version ?? '0.0.0');
   docsRoutes(app);

@@ -9,13 +9,14 @@ export type Scope = (typeof KEY_SCOPES)[number];
 
 /** What a scope lets a key do, for the API's description. */
 export const SCOPES: Readonly<Record<Scope, string>> = {
-  'alerts:write': 'Submit and cancel alerts',
+  'alerts:write': 'Submit, pause, resume and cancel alerts',
   'alerts:read': 'Read alerts and their progress',
   'deliveries:read': 'Search deliveries and read their timeline',
   'lists:write': 'Change lists and recipients',
   'lists:read': 'Read lists and recipients',
   'audit:read': 'Read the audit chain',
   'dispatch:read': 'See what the carriers and lanes are doing, of all organisations',
+  'dispatch:control': 'Pause and resume lanes, routes and binds, of all organisations',
 };
 
 /** A Bearer token as RFC 6750 writes it; the length bounds what is hashed. */

@@ -61,7 +61,7 @@ describe('the API description', () => {
     for (const { path, method, operation } of operations) {
       const name = `${method} ${path}`;
       expect(operation.summary, name).toBeTypeOf('string');
-      expect(operation.security?.[0]?.apiKey[0], name).toMatch(/^[a-z]+:(read|write)$/);
+      expect(operation.security?.[0]?.apiKey[0], name).toMatch(/^[a-z]+:(read|write|control)$/);
       const wanted = [...path.matchAll(/\{([a-z]+)\}/gi)].map((match) => match[1]);
       const given = (operation.parameters ?? []).filter((each) => each.in === 'path' && each.required === true);
       expect(

@@ -48,7 +48,7 @@ export const PROBLEM_TYPES: Readonly<Record<ProblemCode, ProblemType>> = {
   'not-found': { status: 404, title: 'There is nothing here' },
   'method-not-allowed': { status: 405, title: 'This resource does not know the method' },
   'request-timeout': { status: 408, title: 'The body did not come in time' },
-  'already-final': { status: 409, title: 'Nothing is left to cancel' },
+  'already-final': { status: 409, title: 'Nothing is left to cancel or pause' },
   'body-too-large': { status: 413, title: 'The body is over the limit' },
   'line-too-long': { status: 413, title: 'The line is over the limit' },
   'unsupported-media-type': { status: 415, title: 'The body has another media type' },

@@ -5,7 +5,7 @@
 import type { Principal } from '../access/index.ts';
 import type { AlertService, Load } from '../alerts/index.ts';
 import type { ListService, RecipientService } from '../audience/index.ts';
-import type { DispatchStatus } from '../dispatch/index.ts';
+import type { DispatchStatus, PauseService } from '../dispatch/index.ts';
 import type { DeliveryEvent, DeliverySearchQuery, DeliveryView } from '../records/index.ts';
 
 export interface Services {
@@ -21,6 +21,7 @@ export interface Services {
   readonly recipients: RecipientService;
   /** What dispatch of this process is doing right now. */
   dispatchStatus(): DispatchStatus;
+  readonly pauses: PauseService;
   /** Can this process accept durably, right now? An answer that takes over 2 s counts as no. */
   readiness(): Promise<Readiness>;
   metrics(): Promise<{ readonly contentType: string; readonly body: string }>;

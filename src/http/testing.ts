@@ -35,6 +35,7 @@ export const alertView: AlertView = {
   acceptedAt: NOON,
   notBefore: null,
   cancelledAt: null,
+  paused: false,
   progress: {
     deliveries: 1,
     fannedOut: true,
@@ -126,8 +127,22 @@ export function makeServices(scopes: readonly Scope[] = Object.keys(SCOPES) as S
         return world.answer;
       },
       get: async (organisation, id) => (organisation === 7 && id === ALERT_ID ? alertView : null),
+      pause: async (_, id) =>
+        id === ALERT_ID ? { kind: 'done', alert: { ...alertView, paused: true } } : { kind: 'unknown' },
+      resume: async (_, id) => (id === ALERT_ID ? { kind: 'done', alert: alertView } : { kind: 'unknown' }),
       cancel: async (_, id) =>
         id === ALERT_ID ? { kind: 'cancelled', alert: { ...alertView, cancelledAt: NOON + 9 } } : { kind: 'unknown' },
+    },
+    pauses: {
+      list: async () => [{ scope: 'lane', name: 'bulk', why: 'a flood', who: 'api-key 9', since: NOON }],
+      pause: async (scope, name, why, who) => {
+        world.asked.push({ scope, name, why, who });
+        return name === 'bulk' ? { scope, name, paused: true, why, who, since: NOON } : null;
+      },
+      resume: async (scope, name, who) => {
+        world.asked.push({ scope, name, who });
+        return name === 'bulk' ? { scope, name, paused: false, why: null, who, since: NOON } : null;
+      },
     },
     deliveries: {
       search: async (search) => {

@@ -9,7 +9,7 @@ export type { ConnectionTarget } from './target.ts';
 /**
  * Sessions per purpose: small separate pools, so that readers never wait behind fan-out, nor the journal behind intake.
  * `urgent` is for what an emergency on its way to the wire waits for: its own chunks, and every claim. With pg-boss (3), the
- * listener (1) and the key cache (1) a process holds at most 22 connections.
+ * listener, the key cache and the board of pauses (1 each) a process holds at most 23 connections.
  */
 export const poolSizes = {
   intake: 2,

@@ -1,5 +1,6 @@
 /** carriers.yaml: one entry per carrier account (a bind), with what its contract and its SMSC allow. */
 import { z } from 'zod';
+import { type CarrierCancel, carrierCancelFields } from './carrier-cancel.ts';
 import {
   type CarrierFieldPolicy,
   carrierFields,
@@ -31,7 +32,7 @@ import type { Protocol } from './protocol.ts';
 /** The name of a carrier account; a bind in tables, metrics and routing. */
 export type BindName = string;
 
-export interface CarrierPolicy extends CarrierLink, CarrierFieldPolicy, CarrierLimits, CarrierNodes {
+export interface CarrierPolicy extends CarrierLink, CarrierFieldPolicy, CarrierLimits, CarrierCancel, CarrierNodes {
   readonly host: string;
   readonly port: number;
   readonly systemId: string;
@@ -110,6 +111,7 @@ export const carrier = z
     scheduleMode: z.enum(['hold', 'carrier']).default('hold'),
     receipts: z.enum(['all', 'none']).default('all'),
     ...carrierReceiptFields,
+    ...carrierCancelFields,
     receiptHorizonDays: z.int().min(1).max(60).default(4),
     correlationTlv: z.int({ error: TLV_ERROR }).min(0x1400, TLV_ERROR).max(0x3fff, TLV_ERROR).optional(),
     responseTimeout: duration(100, 300_000).prefault('PT10S'),
@@ -178,6 +180,7 @@ export function resolveCarrier(
     scheduleMode: fields.scheduleMode,
     receipts: fields.receipts,
     receiptRules: resolveCarrierReceipts(fields),
+    cancelAccepted: fields.cancelAccepted,
     receiptHorizonDays: fields.receiptHorizonDays,
     correlationTlv: fields.correlationTlv ?? null,
     responseTimeoutMs: fields.responseTimeout,

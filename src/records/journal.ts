@@ -14,6 +14,8 @@ import { type EpochMs, TransactionFailed, type Tx } from '../platform/index.ts';
 import { addProgress, noProgress, type ProgressDelta } from './progress.ts';
 import { FINAL_STATES, type FinalCode } from './state.ts';
 import {
+  type CancellationRow,
+  cancellation,
   type FinalStateRow,
   finalState,
   type ReceiptRow,
@@ -31,6 +33,7 @@ export interface JournalOp<Extra> {
   release?: ReleaseRow;
   receipt?: ReceiptRow;
   unmatched?: UnmatchedReceiptRow;
+  cancellation?: CancellationRow;
   final?: FinalStateRow;
   /** The alert whose progress moves with `final` or `submitted`; left out for alerts with one recipient. */
   alert?: string;
@@ -175,6 +178,7 @@ export class Journal<Extra> {
     const releases: ReleaseRow[] = [];
     const receipts: ReceiptRow[] = [];
     const unmatched: UnmatchedReceiptRow[] = [];
+    const cancellations: CancellationRow[] = [];
     const finals: JournalOp<Extra>[] = [];
     const extras: Extra[] = [];
     const deltas = new Map<string, ProgressDelta>();
@@ -183,6 +187,7 @@ export class Journal<Extra> {
       if (op.release !== undefined) releases.push(op.release);
       if (op.receipt !== undefined) receipts.push(op.receipt);
       if (op.unmatched !== undefined) unmatched.push(op.unmatched);
+      if (op.cancellation !== undefined) cancellations.push(op.cancellation);
       if (op.final !== undefined) finals.push(op);
       if (op.extra !== undefined) extras.push(op.extra);
     }
@@ -204,6 +209,7 @@ export class Journal<Extra> {
         write(finalState, finalRows),
         write(receipt, receipts),
         write(unmatchedReceipt, unmatched),
+        write(cancellation, cancellations),
         dropSecrets(tx, secrets),
         progress(),
         extras.length > 0 ? this.#options.applyExtras(tx, extras) : undefined,
@@ -219,10 +225,11 @@ export class Journal<Extra> {
     if (fresh !== null) receipts.push(...(await lateReceipts(tx, finalRows, fresh)));
     const ofReceipts = await write(receipt, receipts);
     const ofUnmatched = await write(unmatchedReceipt, unmatched);
+    const ofCancellations = await write(cancellation, cancellations);
     await progress();
     if (extras.length > 0) await this.#options.applyExtras(tx, extras);
-    const parts = [ofSubmissions.parts, ofReleases.parts, ofFinals, ofReceipts.parts, ofUnmatched.parts].flat();
-    return { value: undefined, parts };
+    const parts = [ofSubmissions, ofReleases, { parts: ofFinals }, ofReceipts, ofUnmatched, ofCancellations];
+    return { value: undefined, parts: parts.flatMap((each) => each.parts) };
   }
 }
 

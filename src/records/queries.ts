@@ -4,7 +4,15 @@
  */
 import type { EpochMs, Pool } from '../platform/index.ts';
 import type { LaneName, Names } from '../policy/index.ts';
-import { type DeliveryState, FINAL_STATES, type FinalCode, finalOfReceipt, MESSAGE_STATE, openState } from './state.ts';
+import {
+  type DeliveryState,
+  FINAL,
+  FINAL_STATES,
+  type FinalCode,
+  finalOfReceipt,
+  MESSAGE_STATE,
+  openState,
+} from './state.ts';
 
 export interface DeliverySearchQuery {
   readonly organisation: number;
@@ -37,7 +45,7 @@ export interface DeliveryView {
 
 export interface DeliveryEvent {
   readonly at: EpochMs;
-  readonly kind: 'created' | 'claimed' | 'released' | 'submission' | 'receipt' | 'final';
+  readonly kind: 'created' | 'claimed' | 'released' | 'submission' | 'cancellation' | 'receipt' | 'final';
   readonly bind?: string;
   readonly attempt?: number;
   readonly segment?: number;
@@ -180,7 +188,12 @@ export class DeliveryReader {
         entry: c.entry,
       });
     }
-    events.push(...(await this.#submissions(where)), ...(await this.#receipts(where)), ...(await this.#ends(where)));
+    events.push(
+      ...(await this.#submissions(where)),
+      ...(await this.#cancellations(where)),
+      ...(await this.#receipts(where)),
+      ...(await this.#ends(where)),
+    );
     events.sort((a, b) => a.at - b.at);
     return { ...this.#view(row), attempts: Math.max(0, ...(row.attempts ?? [])), timeline: events };
   }
@@ -214,6 +227,32 @@ export class DeliveryReader {
       possibleDuplicate: s.possible_duplicate,
       ...(s.answered_at === null ? {} : { answeredAt: s.answered_at }),
       entry: s.entry,
+    }));
+  }
+
+  async #cancellations(where: unknown[]): Promise<DeliveryEvent[]> {
+    const rows = await this.#pool.query<{
+      attempt: number;
+      segment: number;
+      bind: number;
+      outcome: 1 | 2 | 3 | 4;
+      status: number | null;
+      sent_at: number;
+      answered_at: number | null;
+      entry: number;
+    }>('SELECT * FROM cancellation WHERE day = $1::date AND delivery = $2 ORDER BY attempt, segment, number', where, {
+      retries: 2,
+    });
+    return rows.map((c) => ({
+      at: c.sent_at,
+      kind: 'cancellation',
+      bind: this.#names.bindName(c.bind),
+      attempt: c.attempt,
+      segment: c.segment,
+      outcome: OUTCOMES[c.outcome],
+      ...(c.status === null ? {} : { status: c.status }),
+      ...(c.answered_at === null ? {} : { answeredAt: c.answered_at }),
+      entry: c.entry,
     }));
   }
 
@@ -287,8 +326,7 @@ export class DeliveryReader {
       outcome: row.outcomes?.[index] ?? 0,
     }));
     const state = row.final === null ? openState(row.claimed, submissions) : FINAL_STATES[row.final];
-    const conflict =
-      row.final !== null && (row.receipt_states ?? []).some((s) => contradicts(finalOfReceipt(s), row.final));
+    const conflict = row.final !== null && (row.receipt_states ?? []).some((s) => contradicts(s, row.final));
     return {
       day: row.day,
       id: row.id,
@@ -312,7 +350,10 @@ export class DeliveryReader {
   }
 }
 
-function contradicts(receipt: FinalCode | null, final: FinalCode | null): boolean {
+function contradicts(state: number, final: FinalCode | null): boolean {
+  // What was given up on our asking is reported so.
+  if (state === MESSAGE_STATE.deleted && final === FINAL.cancelled) return false;
+  const receipt = finalOfReceipt(state);
   return receipt !== null && final !== null && final !== 7 && receipt !== final;
 }
 

@@ -78,10 +78,10 @@ export interface ReleaseRow {
   segment: number;
   bind: number;
   /**
-   * `handed-back`, `expired`, `cancelled`: not sent after all. `throttled`: the SMSC asked us to slow down.
+   * `handed-back`, `paused`, `expired`, `cancelled`: not sent after all. `throttled`: the SMSC asked us to slow down.
    * `bind-refused`: the SMSC takes nothing from the account, and the delivery went back to its route.
    */
-  reason: 'handed-back' | 'expired' | 'cancelled' | 'throttled' | 'bind-refused' | 'other-route';
+  reason: 'handed-back' | 'paused' | 'expired' | 'cancelled' | 'throttled' | 'bind-refused' | 'other-route';
   status: number | null;
   at: EpochMs;
 }
@@ -230,4 +230,47 @@ export const finalState = defineFactTable<FinalStateRow>({
   key: ['day', 'delivery'],
 });
 
-export const RECORD_TABLES = [delivery, claim, release, submission, receipt, unmatchedReceipt, finalState];
+export interface CancellationRow {
+  day: string;
+  delivery: number;
+  attempt: number;
+  segment: number;
+  /** Counts the cancel_sm for this segment, from 1. */
+  number: number;
+  bind: number;
+  /** state.ts OUTCOME: accepted, refused for good, refused for now, unanswered. */
+  outcome: number;
+  /** command_status of the cancel_sm_resp; null when unanswered. */
+  status: number | null;
+  sentAt: EpochMs;
+  answeredAt: EpochMs | null;
+}
+/** A cancel_sm for a segment that the carrier had accepted. */
+export const cancellation = defineFactTable<CancellationRow>({
+  table: 'cancellation',
+  columns: {
+    day: 'date',
+    delivery: 'int',
+    attempt: 'int',
+    segment: 'int',
+    number: 'int',
+    bind: 'int',
+    outcome: 'int',
+    status: 'int?',
+    sentAt: 'int',
+    answeredAt: 'int?',
+  },
+  partitioned: true,
+  key: ['day', 'delivery', 'attempt', 'segment', 'number'],
+});
+
+export const RECORD_TABLES = [
+  delivery,
+  claim,
+  release,
+  submission,
+  receipt,
+  unmatchedReceipt,
+  finalState,
+  cancellation,
+];

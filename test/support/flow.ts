@@ -1,6 +1,7 @@
 /**
  * What a system does in its first days, once each and then once more: two starts of the server (the policies change in
- * between), keys made and revoked, lists, alerts of every kind, a text of which the carrier replaces a character, cancels,
+ * between), keys made and revoked, lists, alerts of every kind, a text of which the carrier replaces a character, pauses,
+ * cancels, one of what the carrier has accepted,
  * a carrier that throttles, and receipts that another system on the same account asked for. Every kind of fact comes out of
  * it, in more than one entry.
  */
@@ -41,7 +42,7 @@ export async function install(db: TestDatabase): Promise<Installation> {
   await writeFile(join(policies, 'routing.yaml'), "routes:\n  - name: default\n    prefixes: ['+']\n    binds: [a]\n");
   await writeFile(
     join(policies, 'carriers.yaml'),
-    `carriers:\n  a:\n    host: 127.0.0.1\n    port: ${simulator.port}\n    systemId: a\n    password: { env: PW }\n    tps: 200\n    window: 50\n    claimLimit: 50\n    correlationTlv: 0x1400\n    defaultSender: Tocsin\n    tlvs: [{ tag: 0x1401, type: string, from: alert.tlvs.template }]\n    text: { transliterate: punctuation }\n`,
+    `carriers:\n  a:\n    host: 127.0.0.1\n    port: ${simulator.port}\n    systemId: a\n    password: { env: PW }\n    tps: 200\n    window: 50\n    claimLimit: 50\n    correlationTlv: 0x1400\n    defaultSender: Tocsin\n    cancelAccepted: request\n    tlvs: [{ tag: 0x1401, type: string, from: alert.tlvs.template }]\n    text: { transliterate: punctuation }\n`,
   );
   const env = {
     NODE_ENV: 'test',
@@ -86,7 +87,7 @@ async function oneRound(db: TestDatabase, { simulator }: Installation, server: R
       organisation: `Bank ${round}`,
       producer,
       lanes: ['emergency', 'security', 'transaction', 'bulk'],
-      scopes: ['alerts:write', 'lists:write'],
+      scopes: ['alerts:write', 'lists:write', 'dispatch:control'],
     });
   const token = await key('core');
   await revokeKey(db.database, (await key('old core')).split('_')[1]!);
@@ -97,6 +98,11 @@ async function oneRound(db: TestDatabase, { simulator }: Installation, server: R
     const text = await answer.text();
     if (!answer.ok) throw new Error(`${method} ${path} was answered ${answer.status}: ${text}`);
     return JSON.parse(text) as { id: string };
+  };
+  const submitted = async (id: string): Promise<number | undefined> => {
+    const text = `select count(*) as n from submission s join delivery d on d.day = s.day and d.id = s.delivery
+      where d.alert = $1::uuid and s.outcome = 1`;
+    return (await db.database.pools.reader.query<{ n: number }>(text, [id]))[0]?.n;
   };
   let last = 0;
   const number = () => ({ msisdn: `+1201555${round}${String(++last).padStart(3, '0')}` });
@@ -120,6 +126,18 @@ async function oneRound(db: TestDatabase, { simulator }: Installation, server: R
   );
   await call('POST', `/v1/alerts/${later.id}/cancel`);
 
+  const held = await alert('bulk', { recipients: [number()] }, { notBefore: new Date(Date.now() + 500).toISOString() });
+  for (const act of ['pause', 'resume']) await call('POST', `/v1/alerts/${held.id}/${act}`);
+  await call('PUT', '/v1/dispatch/pauses/route/default', { why: 'the carrier asked for it' });
+  await call('DELETE', '/v1/dispatch/pauses/route/default');
+
+  simulator.setFaults('a', { holdReceipts: true });
+  const accepted = await alert('transaction', { recipients: [number()] });
+  await vi.waitFor(async () => expect(await submitted(accepted.id)).toBe(1), { timeout: 10_000, interval: 20 });
+  await call('POST', `/v1/alerts/${accepted.id}/cancel`);
+  await simulator.waitFor('a', 'operations.cancelSm', { atLeast: round }, 10_000);
+  simulator.setFaults('a', { holdReceipts: false });
+
   simulator.setFaults('a', { throttleNext: 1 });
   await alert('transaction', { recipients: [number()] });
   await simulator.waitFor('a', 'fired.throttleNext', { atLeast: round }, 10_000);
@@ -134,6 +152,7 @@ async function oneRound(db: TestDatabase, { simulator }: Installation, server: R
          where not exists (select from final_state f where f.day = d.day and f.delivery = d.id) having count(*) > 0
        union all select 'fan-outs', count(*) from alert a where (recipients > 1 or lists <> '{}')
          and not exists (select from fanout_page p where p.day = a.day and p.alert = a.id and p.last) having count(*) > 0
+       union all select 'cancellations', count(*) from cancellation having count(*) < $1
        union all select 'receipts of others', count(*) from unmatched_receipt having count(*) < $1`,
       [round],
     );

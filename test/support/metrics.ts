@@ -7,6 +7,7 @@ import {
   type BindDispatcher,
   DispatchWatch,
   meterCarriers,
+  meterPauses,
   meterReceipts,
   type ReceiptDeskStats,
   type WatchOptions,
@@ -33,6 +34,7 @@ const bind = {
   buffered: () => 0,
   heldSince: () => ({}),
   receiptStats,
+  recalls: { accepted: 0, refused: 0, unanswered: 0 },
 } as unknown as BindDispatcher;
 const carrierStats = {
   state: 'up',
@@ -45,7 +47,10 @@ const observed = {
   networks: { counts: { cached: 1 } },
   traffic: new Traffic(),
   refusals,
-  dispatch: { binds: [bind], journal: { lagMs: () => 0, backlog: 0 }, unread: [] },
+  dispatch: {
+    ...{ binds: [bind], journal: { lagMs: () => 0, backlog: 0 }, unread: [] },
+    ...{ isPaused: () => false, pausedAlerts: 0 },
+  },
   intake: {},
   fanout: {},
   backlog: { waiting: () => 0, waitingSince: () => null, inDoubt: () => 0 },
@@ -74,6 +79,7 @@ export function registeredMetrics(): RegisteredMetric[] {
   registerMetrics(metrics, observed);
   meterCarriers(metrics, wires);
   meterReceipts(metrics, [bind]);
+  meterPauses(metrics, observed.dispatch, observed.policies);
   new DispatchWatch({ ...observed, wires, process: 1 } as unknown as WatchOptions).register(metrics);
   return written;
 }

@@ -1,7 +1,7 @@
-/** POST /v1/alerts, POST /v1/alerts/batch, GET /v1/alerts/{id}, POST /v1/alerts/{id}/cancel. */
+/** POST /v1/alerts, POST /v1/alerts/batch, GET /v1/alerts/{id}, POST /v1/alerts/{id}/cancel, …/pause, …/resume. */
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
-import { ALERT_PROBLEM_CODES, type CancelResult } from '../../alerts/index.ts';
+import { ALERT_PROBLEM_CODES, type CancelResult, type PauseResult } from '../../alerts/index.ts';
 import { type AlertDoor, IDEMPOTENCY_KEY_PATTERN } from '../alert-door.ts';
 import { authenticated } from '../auth.ts';
 import type { Batches } from '../batch.ts';
@@ -96,7 +96,8 @@ export function alertRoutes(app: OpenAPIHono<HttpEnv>, services: Services, door:
     path: '/v1/alerts/{id}/cancel',
     tags: ['Alerts'],
     summary: 'Cancel what has not been handed over',
-    description: 'Needs no body. What a carrier has accepted already can not be called back and comes to its own end.',
+    description:
+      'Needs no body. What a carrier has accepted already comes to its own end, unless policy has it asked back by cancel_sm.',
     security: [{ apiKey: ['alerts:write'] }],
     middleware: [authenticated(services.keys, 'alerts:write')] as const,
     request: { params: idParam },
@@ -109,15 +110,56 @@ export function alertRoutes(app: OpenAPIHono<HttpEnv>, services: Services, door:
     const result = await services.alerts.cancel(c.get('principal'), uuidOr404(c.req.valid('param').id));
     return c.json(showAlert(cancelled(result)), 200);
   });
+
+  const pause = createRoute({
+    method: 'post',
+    path: '/v1/alerts/{id}/pause',
+    tags: ['Alerts'],
+    summary: 'Hold back what has not been handed over',
+    description:
+      'Needs no body. In force everywhere within a second. Nothing is lost, and what expires meanwhile is never sent. ' +
+      'An alert that is paused already stays so.',
+    security: [{ apiKey: ['alerts:write'] }],
+    middleware: [authenticated(services.keys, 'alerts:write')] as const,
+    request: { params: idParam },
+    responses: {
+      200: { description: 'Paused, now or before', content: { 'application/json': { schema: alertView } } },
+      ...problems('not-found', 'already-final', 'lane-not-allowed'),
+    },
+  });
+  app.openapi(pause, async (c) => {
+    const result = await services.alerts.pause(c.get('principal'), uuidOr404(c.req.valid('param').id));
+    return c.json(showAlert(cancelled(result)), 200);
+  });
+
+  const resume = createRoute({
+    method: 'post',
+    path: '/v1/alerts/{id}/resume',
+    tags: ['Alerts'],
+    summary: 'Hand over what was held back',
+    description: 'Needs no body. An alert that is not paused stays as it is.',
+    security: [{ apiKey: ['alerts:write'] }],
+    middleware: [authenticated(services.keys, 'alerts:write')] as const,
+    request: { params: idParam },
+    responses: {
+      200: { description: 'Not paused any more', content: { 'application/json': { schema: alertView } } },
+      ...problems('not-found', 'lane-not-allowed'),
+    },
+  });
+  app.openapi(resume, async (c) => {
+    const result = await services.alerts.resume(c.get('principal'), uuidOr404(c.req.valid('param').id));
+    return c.json(showAlert(cancelled(result)), 200);
+  });
 }
 
-function cancelled(result: CancelResult) {
+function cancelled(result: CancelResult | PauseResult) {
   switch (result.kind) {
     case 'cancelled':
+    case 'done':
       return result.alert;
     case 'already-final':
       throw new ProblemError('already-final', {
-        detail: 'Every delivery has its final state, or the alert has expired.',
+        detail: 'Every delivery has its final state, or the alert has expired or was cancelled.',
       });
     case 'unknown':
       throw new ProblemError('not-found');

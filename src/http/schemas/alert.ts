@@ -200,6 +200,7 @@ export const alertView = z
     acceptedAt: instantOut,
     notBefore: instantOut.nullable(),
     cancelledAt: instantOut.nullable(),
+    paused: z.boolean().openapi({ description: 'Its deliveries wait until it is resumed; they expire as ever.' }),
     progress: z.strictObject({
       fannedOut: z.boolean().openapi({ description: 'Every delivery of the audience has been made.' }),
       deliveries: count,
@@ -245,6 +246,7 @@ export function showAlert(alert: AlertView): z.infer<typeof alertView> {
     acceptedAt: toInstant(alert.acceptedAt),
     notBefore: toInstantOrNull(alert.notBefore),
     cancelledAt: toInstantOrNull(alert.cancelledAt),
+    paused: alert.paused,
     progress: {
       fannedOut: progress.fannedOut,
       deliveries: progress.deliveries,

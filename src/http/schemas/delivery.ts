@@ -138,7 +138,7 @@ export const deliveryPage = z
 const timelineEvent = z
   .strictObject({
     at: instantOut,
-    kind: z.enum(['created', 'claimed', 'released', 'submission', 'receipt', 'final']),
+    kind: z.enum(['created', 'claimed', 'released', 'submission', 'cancellation', 'receipt', 'final']),
     bind: z.string().optional(),
     attempt: z.int().optional(),
     segment: z.int().optional(),
