@@ -22,7 +22,7 @@ export {
   line,
   lineSql,
 } from './facts.ts';
-export { type InsertedFacts, insertFacts } from './insert.ts';
+export { type InsertedFacts, insertFacts, type SentFacts, sendFacts } from './insert.ts';
 export { digestSql, partsOf, partsSql } from './parts.ts';
 export { type ChainWriterRow, chainWriter } from './tables.ts';
 export { type VerifyCheck, type VerifyOptions, type VerifyReport, verify } from './verify.ts';

@@ -22,6 +22,32 @@ export interface InsertedFacts<Row extends object> {
   readonly parts: readonly Part[];
 }
 
+/** Facts on their way: their parts are known before the server has answered. */
+export interface SentFacts {
+  readonly parts: readonly Part[];
+  /** Rejects as `insertFacts` under `'error'` does. */
+  readonly sent: Promise<unknown>;
+}
+
+const NOTHING: SentFacts = { parts: [], sent: Promise.resolve() };
+
+/** What `insertFacts` does under `'error'`, without waiting for the answer: all are new, or none stays. */
+export function sendFacts<Row extends object>(
+  tx: Tx,
+  table: FactTable<Row>,
+  rows: readonly Row[],
+  entry: number,
+): SentFacts {
+  if (rows.length === 0) return NOTHING;
+  const shared = sharedCells(table, rows);
+  const sorted = sortByKey({ ...table, key: table.key.filter(({ property }) => !shared.has(property)) }, rows);
+  const { lines, parameters } = encode(table, sorted, shared);
+  parameters.push(String(entry));
+  const sent = tx.query(statementsOf(table, shared).insert, parameters);
+  // Hashed while the server writes.
+  return { parts: partsOf(table, sorted, lines), sent };
+}
+
 /**
  * Inserts facts in one statement, sorted by key so that two batches never wait for each other in a circle.
  *
@@ -39,18 +65,14 @@ export async function insertFacts<Row extends object>(
   options: { readonly onConflict: 'error' | 'ignore' },
 ): Promise<InsertedFacts<Row>> {
   if (rows.length === 0) return { inserted: [], parts: [] };
+  if (options.onConflict === 'error') {
+    const { parts, sent } = sendFacts(tx, table, rows, entry);
+    await sent;
+    return { inserted: sortByKey(table, rows), parts };
+  }
   const shared = sharedCells(table, rows);
   const order = table.key.filter(({ property }) => !shared.has(property));
   const sorted = sortByKey({ ...table, key: order }, rows);
-  if (options.onConflict === 'error') {
-    const { lines, parameters } = encode(table, sorted, shared);
-    parameters.push(String(entry));
-    const written = tx.query(statementsOf(table, shared).insert, parameters);
-    // Hashed while the server writes: all of them are new, or none stays.
-    const parts = partsOf(table, sorted, lines);
-    await written;
-    return { inserted: sorted, parts };
-  }
   const tried = withoutRepeats({ ...table, key: order }, sorted);
   const { lines, parameters } = encode(table, tried, shared);
   parameters.push(String(entry));

@@ -8,6 +8,8 @@ import { chainWriter } from './tables.ts';
 export interface Written<T> {
   readonly value: T;
   readonly parts: readonly Part[];
+  /** Statements on their way that the work did not wait for: the entry goes behind them. A rejection undoes all. */
+  readonly sent?: Promise<unknown>;
 }
 
 /** May run more than once, for the same `entry`: every write is idempotent by key. */
@@ -158,9 +160,11 @@ export class ChainWriter {
             doubts = [];
             unanswered = undefined;
           }
-          const written = await work(tx, entry);
-          if (written.parts.length === 0) return { value: written.value, hash: undefined };
-          tried = { value: written.value, hash: await insertEntry(tx, chain, entry, this.#clock.now(), written.parts) };
+          const { value, parts, sent } = await work(tx, entry);
+          const written = parts.length === 0 ? undefined : insertEntry(tx, chain, entry, this.#clock.now(), parts);
+          const [, hash] = await Promise.all([sent, written]);
+          if (hash === undefined) return { value, hash };
+          tried = { value, hash };
           return tried;
         });
         if (hash !== undefined) {

@@ -9,7 +9,7 @@
  * until that row alone is refused, reported, and the rest is kept. Facts are nearly always new, so that they are first
  * inserted as such; a batch of which some fact is there already is written again, leaving out what is.
  */
-import { type ChainWriter, type FactTable, insertFacts, type Part } from '../audit/index.ts';
+import { type ChainWriter, type FactTable, insertFacts, type Part, sendFacts, type Written } from '../audit/index.ts';
 import { type EpochMs, TransactionFailed, type Tx } from '../platform/index.ts';
 import { addProgress, noProgress, type ProgressDelta } from './progress.ts';
 import { FINAL_STATES, type FinalCode } from './state.ts';
@@ -173,7 +173,7 @@ export class Journal<Extra> {
     entry: number,
     batch: JournalOp<Extra>[],
     onConflict: 'error' | 'ignore',
-  ): Promise<{ value: undefined; parts: Part[] }> {
+  ): Promise<Written<undefined>> {
     const submissions: SubmissionRow[] = [];
     const releases: ReleaseRow[] = [];
     const receipts: ReceiptRow[] = [];
@@ -191,10 +191,6 @@ export class Journal<Extra> {
       if (op.final !== undefined) finals.push(op);
       if (op.extra !== undefined) extras.push(op.extra);
     }
-    const write = async <Row extends object>(table: FactTable<Row>, rows: readonly Row[]): Promise<Wrote<Row>> => {
-      const { inserted, parts } = await insertFacts(tx, table, rows, entry, { onConflict });
-      return { parts, fresh: inserted.length === rows.length ? null : new Set(inserted) };
-    };
     const finalRows = finals.map((op) => op.final as FinalStateRow);
     const progress = async (): Promise<void> => {
       if (deltas.size > 0) await addProgress(tx, entry, [...deltas.values()]);
@@ -203,19 +199,23 @@ export class Journal<Extra> {
       // All of it is new, or none stays: nothing waits for an answer of another, and a batch costs one round trip.
       countSubmitted(deltas, batch, null);
       const secrets = countEnded(deltas, finals, null);
-      const wrote = await Promise.all([
-        write(submission, submissions),
-        write(release, releases),
-        write(finalState, finalRows),
-        write(receipt, receipts),
-        write(unmatchedReceipt, unmatched),
-        write(cancellation, cancellations),
-        dropSecrets(tx, secrets),
-        progress(),
-        extras.length > 0 ? this.#options.applyExtras(tx, extras) : undefined,
-      ]);
-      return { value: undefined, parts: wrote.flatMap((each) => each?.parts ?? []) };
+      const facts = [
+        sendFacts(tx, submission, submissions, entry),
+        sendFacts(tx, release, releases, entry),
+        sendFacts(tx, finalState, finalRows, entry),
+        sendFacts(tx, receipt, receipts, entry),
+        sendFacts(tx, unmatchedReceipt, unmatched, entry),
+        sendFacts(tx, cancellation, cancellations, entry),
+      ];
+      const others = [dropSecrets(tx, secrets), progress()];
+      if (extras.length > 0) others.push(this.#options.applyExtras(tx, extras));
+      const sent = Promise.all([...facts.map((each) => each.sent), ...others]);
+      return { value: undefined, parts: facts.flatMap(({ parts }) => parts), sent };
     }
+    const write = async <Row extends object>(table: FactTable<Row>, rows: readonly Row[]): Promise<Wrote<Row>> => {
+      const { inserted, parts } = await insertFacts(tx, table, rows, entry, { onConflict });
+      return { parts, fresh: inserted.length === rows.length ? null : new Set(inserted) };
+    };
     const ofSubmissions = await write(submission, submissions);
     countSubmitted(deltas, batch, ofSubmissions.fresh);
     const ofReleases = await write(release, releases);
@@ -271,7 +271,7 @@ function countEnded(
   return secrets;
 }
 
-async function dropSecrets(tx: Tx, bodies: readonly number[]): Promise<undefined> {
+async function dropSecrets(tx: Tx, bodies: readonly number[]): Promise<void> {
   if (bodies.length > 0) await tx.query('DELETE FROM body WHERE id = ANY($1::bigint[])', [bodies]);
 }
 
