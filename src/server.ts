@@ -149,6 +149,7 @@ async function open(
   shutdown.add('backlog', 20, async () => backlog.stop());
   const intake = new Intake({
     writers: [await chain('intake', pools.intake), await chain('intake', pools.intake)],
+    urgentWriters: [await chain('intake', pools.intake)],
     boss,
     clock,
     ids,

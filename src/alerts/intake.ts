@@ -4,8 +4,8 @@
  *
  * A bounded queue, and writers with a chain and a session each. An alert that comes alone is taken at once. Where several
  * came together lately, or another writer is at work, a writer waits until as many have gathered as the last time, or
- * something has waited `lingerMs`: a group of one costs nearly as much as one of thirty. Emergencies are taken before all
- * else, among themselves, and by any free writer at once.
+ * something has waited `lingerMs`: a group of one costs nearly as much as one of thirty. Emergencies are taken at once and
+ * among themselves, by a writer that is kept for them or by any other that is free: none waits for a group of other lanes.
  *
  * | a group fails | what follows |
  * |---|---|
@@ -33,6 +33,8 @@ export interface IntakeOptions extends GroupTools {
   /** Must not fetch its blocks from the writers' pool. */
   ids: IdAllocator;
   writers: readonly ChainWriter[];
+  /** Kept for emergencies. */
+  urgentWriters?: readonly ChainWriter[];
   /** After each transaction that took its turn, durable or not. */
   onGroup?: ((group: { alerts: number; ms: number; failed: boolean }) => void) | undefined;
   onTrouble: (error: unknown) => void;
@@ -73,6 +75,7 @@ export class Intake {
   readonly #o: IntakeOptions;
   readonly #limits: IntakeLimits;
   readonly #idle: ChainWriter[];
+  readonly #idleUrgent: ChainWriter[];
   readonly #urgent: Waiting[] = [];
   readonly #rest: Waiting[] = [];
   #scheduled = false;
@@ -87,6 +90,7 @@ export class Intake {
     this.#o = options;
     this.#limits = { ...INTAKE_LIMITS, ...options.limits };
     this.#idle = [...options.writers];
+    this.#idleUrgent = [...(options.urgentWriters ?? [])];
   }
 
   get waiting(): number {
@@ -126,7 +130,7 @@ export class Intake {
   /** Refuses new arrivals and resolves when all that wait are answered. */
   async drain(): Promise<void> {
     this.#closing = true;
-    if (this.waiting === 0 && this.#idle.length === this.#o.writers.length) return;
+    if (this.waiting === 0 && this.#still) return;
     await new Promise<void>((resolve) => this.#drained.push(resolve));
   }
 
@@ -140,33 +144,47 @@ export class Intake {
     });
   }
 
+  /** Nothing is being written. */
+  get #still(): boolean {
+    const { writers, urgentWriters = [] } = this.#o;
+    return this.#idle.length === writers.length && this.#idleUrgent.length === urgentWriters.length;
+  }
+
   #dispatch(): void {
     clearTimeout(this.#timer);
-    while (this.#idle.length > 0 && this.waiting > 0) {
+    while (this.#urgent.length > 0) {
+      const idle = this.#idleUrgent.length > 0 ? this.#idleUrgent : this.#idle;
+      if (idle.length === 0) break;
+      this.#start(idle, this.#take(this.#urgent));
+    }
+    while (this.#idle.length > 0 && this.#rest.length > 0) {
       const now = this.#o.clock.monotonic();
-      const waited = now - (this.#rest[0]?.since ?? Number.POSITIVE_INFINITY);
+      const waited = now - (this.#rest[0] as Waiting).since;
       const alone = this.#idle.length === this.#o.writers.length && now - this.#companyAt > COMPANY_MS;
       const good = Math.min(this.#limits.groupGood, Math.max(this.#company, 2));
-      const due = alone || this.#urgent.length > 0 || this.#rest.length >= good;
+      const due = alone || this.#rest.length >= good;
       if (!due && waited < this.#limits.lingerMs) {
         this.#timer = setTimeout(() => this.#dispatch(), this.#limits.lingerMs - waited);
         return;
       }
-      const group = this.#take();
+      const group = this.#take(this.#rest);
       if (group.length > 1) this.#companyAt = now;
       this.#company = group.length;
-      const writer = this.#idle.pop() as ChainWriter;
-      void this.#write(writer, group).finally(() => {
-        this.#idle.push(writer);
-        if (this.waiting > 0) this.#dispatch();
-        else if (this.#idle.length === this.#o.writers.length) for (const done of this.#drained.splice(0)) done();
-      });
+      this.#start(this.#idle, group);
     }
   }
 
-  /** The next group. Emergencies are among themselves: theirs is small, and soon over. */
-  #take(): Waiting[] {
-    const queue = this.#urgent.length > 0 ? this.#urgent : this.#rest;
+  #start(idle: ChainWriter[], group: Waiting[]): void {
+    const writer = idle.pop() as ChainWriter;
+    void this.#write(writer, group).finally(() => {
+      idle.push(writer);
+      if (this.waiting > 0) this.#dispatch();
+      else if (this.#still) for (const done of this.#drained.splice(0)) done();
+    });
+  }
+
+  /** The next group of a queue. */
+  #take(queue: Waiting[]): Waiting[] {
     let rows = 0;
     let taken = 0;
     for (const { arrival } of queue) {
