@@ -420,6 +420,40 @@ describe('when receipts of a long text stay out', () => {
     expect(after.stats().partial).toEqual({ waiting: 0, ended: 20 });
   });
 
+  test('those that come after a restart make the end together, though none is durable before the last is looked up', async () => {
+    const carrier = await carrierWith({ receipts: () => [] });
+    const before = await rig(carrier.port);
+    const alarm = await before.planter.plant({ lane: 'emergency', route: 'default', count: 1, text: LONG });
+    await eventually(
+      () => carrier.taken.length,
+      (taken) => taken === 3,
+    );
+    const after = await before.restart();
+    await eventually(
+      () => after.dispatch.bindsDown.length,
+      (down) => down === 0,
+    );
+    await db.asSuperuser(async (session) => {
+      // No receipt becomes durable meanwhile.
+      await session.exec('BEGIN; LOCK TABLE tocsin.receipt IN SHARE MODE');
+      for (const [index, { n }] of carrier.taken.entries()) {
+        carrier.send(delivered(n));
+        const { matched } = await eventually(
+          () => after.stats().ids,
+          (ids) => ids.matched.exact === index + 1,
+        );
+        expect(matched.exact).toBe(index + 1);
+      }
+      const [row] = await db.database.pools.reader.query<{ n: number }>(
+        'SELECT count(*) AS n FROM receipt WHERE day = $1::date AND delivery = ANY($2::bigint[])',
+        [alarm.day, alarm.deliveries],
+      );
+      expect(row).toEqual({ n: 0 });
+      await session.exec('COMMIT');
+    });
+    expect(states(await ended(alarm, 1, 5_000))).toEqual({ [DELIVERED]: 1 });
+  });
+
   test('a receipt that comes after all and says otherwise is a conflict, not another end', async () => {
     const carrier = await carrierWith({ receipts: twoOfThree });
     const { planter, reader } = await rig(carrier.port, { receiptsBound: 'PT1S' });
