@@ -1,6 +1,6 @@
 /**
  * kill -9 of the server in the middle of a broadcast, at random instants: every delivery gets its final state, what went
- * out twice is at most K per kill and is marked in the records, and the chain still verifies. crash.long.test.ts kills more
+ * out twice is at most K per kill and is marked in the records, and the chain still verifies. kill-broadcast.long.test.ts kills more
  * often.
  */
 import { test } from 'vitest';
