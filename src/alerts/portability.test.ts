@@ -65,7 +65,7 @@ test('the network that the service names stands for the number; one that stayed 
 test('alerts to the same number ask once', async () => {
   const at = await service();
   at.answer = (response) => void setTimeout(() => says('{"network":"+1"}')(response), 20);
-  const { networks } = lookup(at.url);
+  const { networks } = lookup(at.url, { timeoutMs: 5_000 });
   const answers = await Promise.all(Array.from({ length: 10 }, () => networks.networkOf('+447700900001')));
   expect(answers).toEqual(Array(10).fill('+1'));
   expect(at.asked.length).toBe(1);

@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeAll, expect, test } from 'vitest';
+import { afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
 import { DatabaseClock, openBoss, readDatabaseTime } from '../platform/index.ts';
 import { type CarrierPolicy, loadPolicies, Names } from '../policy/index.ts';
@@ -14,8 +14,11 @@ import { type Boss, type Planted, Planter } from './testing.ts';
 
 const quiet = { info: () => {}, warn: () => {}, error: () => {} };
 const ends: (() => Promise<unknown>)[] = [];
-/** lanes.test.ts holds the scheduler to 2 %; here a lane may run dry while the machine is busy with other tests. */
-const SHARE_ERROR = 0.1;
+/**
+ * lanes.test.ts holds the scheduler to 2 %; here a lane may run dry while the machine is busy with other tests. Equal shares
+ * would be off by 0.27 and 0.23, strict priority by 0.4.
+ */
+const SHARE_ERROR = 0.2;
 let db: TestDatabase;
 let boss: Boss;
 
@@ -67,6 +70,7 @@ async function rig(
     log: quiet,
   });
   ends.push(() => dispatch.stop(9_000));
+  await vi.waitFor(() => expect(dispatch.binds[0]).toMatchObject({ up: true, held: true }), { timeout: 10_000 });
   return { dispatch, planter, sim };
 }
 
@@ -96,10 +100,11 @@ test('a second emergency of equal rank is out in twice its time and a second, be
   await expect.poll(() => sim.stats().accounts[0]?.accepted ?? 0, { timeout: 10_000 }).toBeGreaterThan(300);
   const from = Date.now();
   const second = await planter.plant({ lane: 'emergency', route: 'default', count: 200, chunkSize: 50 });
-  await expect.poll(() => states(second), { timeout: 8_000 }).toEqual({ 1: 200 });
+  await expect.poll(() => states(second), { timeout: 15_000 }).toEqual({ 1: 200 });
   const sent = await left(first, second);
   const last = sent.findLast(({ alert }) => alert === second.alert)?.at ?? Number.POSITIVE_INFINITY;
-  expect(last - from).toBeLessThanOrEqual(2 * (200 / tps) * 1_000 + 1_000);
+  // Counted in messages of the bind's contract, so that a machine that stands still for a moment changes nothing.
+  expect(sent.filter(({ at }) => at > from && at <= last).length).toBeLessThanOrEqual(2 * 200 + tps);
   // It does not come alone: the first one's had not all gone before, and goes on after.
   expect(sent.filter(({ alert, at }) => alert === first.alert && at < last).length).toBeLessThan(1_900);
   expect(sim.stats().accounts[0]?.violations).toBe(0);
@@ -113,7 +118,7 @@ test('of another lane what expires first goes first, though it came last; lanes 
   const sooner = await plant('bulk', 100, 1_800_000);
   const lanes = [await plant('security', 1_200, 3_600_000), await plant('transaction', 900, 3_600_000)];
   const all = [later, sooner, ...lanes];
-  await expect.poll(() => states(all[2] as Planted), { timeout: 12_000 }).toEqual({ 1: 1_200 });
+  await expect.poll(() => states(all[2] as Planted), { timeout: 20_000 }).toEqual({ 1: 1_200 });
   const sent = await left(...all);
   // All have work from the first to the last of security's; the beginning, when not all were planted, is left out.
   const end = sent.findLastIndex(({ alert }) => alert === all[2]?.alert);
@@ -129,7 +134,7 @@ test('of another lane what expires first goes first, though it came last; lanes 
   const [from, to] = [0, 99].map((n) => bulk.indexOf(bulk.filter(({ alert }) => alert === sooner.alert)[n] as never));
   expect((to as number) - (from as number)).toBeLessThanOrEqual(99 + 50);
   expect((to as number) - 99).toBeLessThan(1_100);
-}, 20_000);
+}, 40_000);
 
 test('a sender at 20 a second keeps to it and holds up nobody else of its lane; what expires behind it ends as expired', async () => {
   const { planter } = await rig(
@@ -150,9 +155,10 @@ test('a sender at 20 a second keeps to it and holds up nobody else of its lane; 
   // Far more than it can send: it fills no memory that others need.
   const backlog = await plant(3_000, '61000', 1_800_000);
   const others = await plant(600, undefined, 3_600_000);
-  await expect.poll(() => states(others), { timeout: 6_000 }).toEqual({ 1: 600 });
-  expect((await states(slow))[1] ?? 0).toBeLessThan(80);
-  await expect.poll(() => states(slow), { timeout: 10_000, interval: 200 }).toEqual({ 1: 100 });
+  await expect.poll(() => states(others), { timeout: 15_000 }).toEqual({ 1: 600 });
+  await expect.poll(() => states(slow), { timeout: 15_000, interval: 200 }).toEqual({ 1: 100 });
+  const lastOf = async (planted: Planted): Promise<number> => (await left(planted)).at(-1)?.at ?? 0;
+  expect(await lastOf(others)).toBeLessThan(await lastOf(slow));
   const times = (await left(slow)).map(({ at }) => at);
   for (const from of times) {
     expect(times.filter((at) => at >= from && at < from + 1_000).length).toBeLessThanOrEqual(20);
@@ -162,4 +168,4 @@ test('a sender at 20 a second keeps to it and holds up nobody else of its lane; 
   const { 1: delivered = 0, 3: expired = 0 } = await states(doomed);
   expect(delivered + expired).toBe(40);
   expect(delivered).toBeLessThanOrEqual(4);
-}, 25_000);
+}, 60_000);

@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { test as base, expect, vi } from 'vitest';
 import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
 import { type PlainSmsc, startPlainSmsc } from '../../test/support/plain-smsc.ts';
 import { ChainWriter } from '../audit/index.ts';
@@ -18,18 +18,13 @@ import { LEASE_TTL_MS } from './lease.ts';
 import { type TakeoverResult, takeOver } from './takeover.ts';
 import { type Boss, type Planted, Planter } from './testing.ts';
 
-const ends: (() => unknown)[] = [];
-let db: TestDatabase;
-let boss: Boss;
-
-beforeAll(async () => {
-  db = await testDatabase();
-  boss = await openBoss({ target: db.target, onError: () => {} });
-  return () => boss.stop({ graceful: false });
-});
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+/** What one test has for itself: they run beside one another, because most of their time leases run out. */
+interface Bench {
+  db: TestDatabase;
+  boss: Boss;
+  /** Called from the last to the first. */
+  ends: (() => unknown)[];
+}
 
 interface Rig {
   planter: Planter;
@@ -39,7 +34,7 @@ interface Rig {
   takeOverAs: (process: number, fence: number) => Promise<TakeoverResult>;
 }
 
-async function rig(name: string): Promise<Rig> {
+async function startRig({ db, boss, ends }: Bench, name: string): Promise<Rig> {
   const smsc = await startPlainSmsc({ receipts: true });
   ends.push(() => smsc.close());
   const folder = mkdtempSync(join(tmpdir(), 'tocsin-lease-'));
@@ -85,7 +80,7 @@ async function rig(name: string): Promise<Rig> {
   };
 }
 
-async function delivered({ day, deliveries }: Planted): Promise<void> {
+async function allDelivered({ db }: Bench, { day, deliveries }: Planted): Promise<void> {
   await vi.waitFor(
     async () => {
       const rows = await db.database.pools.reader.query<{ n: number }>(
@@ -98,7 +93,48 @@ async function delivered({ day, deliveries }: Planted): Promise<void> {
   );
 }
 
-test('work that is fetched while the renewal is late is sent when it has come', async () => {
+/** Work that this holder fetched, quicker than the one that is there. */
+async function steal({ db, boss }: Bench, planter: Planter, route: string, by: Holder): Promise<Planted> {
+  const wish = { queue: queueName(route, 'bulk'), route, lane: 'bulk', jobs: 10, room: 1_000 } as const;
+  for (;;) {
+    let taken = 0;
+    const plant = planter.plant({ lane: 'bulk', route, count: 5 });
+    for (let tries = 0; tries < 40 && taken === 0; tries++) {
+      taken = (await takeChunks(db.database.pools.fanout, boss, by, wish, (work) => work())).length;
+    }
+    const planted = await plant;
+    if (taken > 0) return planted;
+  }
+}
+
+type Rest<F> = F extends (bench: Bench, ...rest: infer R) => infer P ? (...rest: R) => P : never;
+
+const test = base.extend<{
+  bench: Bench;
+  db: TestDatabase;
+  rig: Rest<typeof startRig>;
+  delivered: Rest<typeof allDelivered>;
+  stolen: Rest<typeof steal>;
+}>({
+  bench: async ({ task: _ }, use) => {
+    const ends: Bench['ends'] = [];
+    const db = await testDatabase((end) => ends.push(end));
+    const boss = await openBoss({ target: db.target, onError: () => {} });
+    ends.push(() => boss.stop({ graceful: false }));
+    await use({ db, boss, ends });
+    for (const end of ends.reverse()) await end();
+  },
+  db: ({ bench }, use) => use(bench.db),
+  rig: ({ bench }, use) => use((...rest) => startRig(bench, ...rest)),
+  delivered: ({ bench }, use) => use((...rest) => allDelivered(bench, ...rest)),
+  stolen: ({ bench }, use) => use((...rest) => steal(bench, ...rest)),
+});
+
+test.concurrent('work that is fetched while the renewal is late is sent when it has come', async ({
+  db,
+  delivered,
+  rig,
+}) => {
   const { planter, bind } = await rig('late');
   const planted = await db.asSuperuser(async (session) => {
     const left = async (): Promise<number> => {
@@ -124,26 +160,16 @@ test('work that is fetched while the renewal is late is sent when it has come', 
   await delivered(planted);
 }, 40_000);
 
-/** Work that this holder fetched, quicker than the one that is there. */
-async function stolen(planter: Planter, route: string, by: Holder): Promise<Planted> {
-  const wish = { queue: queueName(route, 'bulk'), route, lane: 'bulk', jobs: 10, room: 1_000 } as const;
-  for (;;) {
-    let taken = 0;
-    const plant = planter.plant({ lane: 'bulk', route, count: 5 });
-    for (let tries = 0; tries < 40 && taken === 0; tries++) {
-      taken = (await takeChunks(db.database.pools.fanout, boss, by, wish, (work) => work())).length;
-    }
-    const planted = await plant;
-    if (taken > 0) return planted;
-  }
-}
-
-test('work that a former holder fetched after it had lost the bind is sent all the same', async () => {
+test.concurrent('work that a former holder fetched after it had lost the bind is sent all the same', async ({
+  delivered,
+  rig,
+  stolen,
+}) => {
   const { planter, bind } = await rig('stale');
   await delivered(await stolen(planter, 'stale', { process: 0, bind, fence: 0 }));
 }, 40_000);
 
-test('the lease is renewed though every session for chores is taken', async () => {
+test.concurrent('the lease is renewed though every session for chores is taken', async ({ db, delivered, rig }) => {
   const { planter, bind } = await rig('busy');
   const fence = async (): Promise<number | undefined> => {
     const text = 'SELECT fence FROM bind_lease WHERE bind = $1';
@@ -156,7 +182,12 @@ test('the lease is renewed though every session for chores is taken', async () =
   expect(await fence()).toBe(before);
 }, 40_000);
 
-test('work of a bind that policy no longer names goes to the others of its route', async () => {
+test.concurrent('work of a bind that policy no longer names goes to the others of its route', async ({
+  db,
+  delivered,
+  rig,
+  stolen,
+}) => {
   const { planter } = await rig('heir');
   const [retired] = await db.database.pools.control.query<{ id: number }>(
     `INSERT INTO bind (name) VALUES ('retired') RETURNING id`,
@@ -169,7 +200,11 @@ test('work of a bind that policy no longer names goes to the others of its route
   await delivered(await stolen(planter, 'heir', { process: 0, bind, fence: 3 }));
 }, 40_000);
 
-test('what a bind that rests has on the wire when it is lost is sent again by its next holder alone', async () => {
+test.concurrent('what a bind that rests has on the wire when it is lost is sent again by its next holder alone', async ({
+  db,
+  delivered,
+  rig,
+}) => {
   const { planter, smsc, bind, takeOverAs, dispatch } = await rig('resting');
   let tries = 0;
   smsc.verdict = () => {

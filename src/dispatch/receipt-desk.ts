@@ -202,7 +202,8 @@ export class ReceiptDesk {
   }
 
   #write(waiting: Waiting, { form, message }: Found): void {
-    const { track, attempt, segment, messageId, shard } = message;
+    const { attempt, segment, messageId, shard } = message;
+    const track = this.#o.index.joined(message.track);
     const { receipt } = waiting;
     const recalled = this.#o.recalled(track.alert);
     const { final, cause, duplicate } = applyReceipt(track, segment, receipt.state, this.#perMessage, recalled);
@@ -210,7 +211,7 @@ export class ReceiptDesk {
     if (moved !== null) track.moved = true;
     // Of one that goes on by another route the id stays known: what its first carrier repeats is not the end.
     const ended = track.final !== null && track.finals.size >= track.segments && !track.moved;
-    if (ended) this.#o.index.drop(this.#o.bind, messageId);
+    if (ended) this.#o.index.drop(this.#o.bind, { messageId, track });
     this.#forms.count(form);
     const end = duplicate ? null : finalOfReceipt(receipt.state);
     if (end !== null) this.#o.onEnd?.(message.sentAt, end === FINAL.delivered, waiting.receivedAt);

@@ -5,7 +5,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { test as base, describe, expect } from 'vitest';
 import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
 import { createMetrics, DatabaseClock, openBoss, readDatabaseTime, utcDay } from '../platform/index.ts';
 import { loadPolicies, Names, type Policies } from '../policy/index.ts';
@@ -18,22 +18,15 @@ import type { ReceiptDeskStats } from './receipt-desk.ts';
 import { meterReceipts } from './receipt-metrics.ts';
 import { type Boss, type Planted, Planter } from './testing.ts';
 
-/** What dispatch logs as an error: nothing, in these tests. */
-const troubles: unknown[] = [];
-const quiet = { info: () => {}, warn: () => {}, error: (...details: unknown[]) => troubles.push(details) };
-const ends: (() => Promise<unknown>)[] = [];
-let db: TestDatabase;
-let boss: Boss;
-
-beforeAll(async () => {
-  db = await testDatabase();
-  boss = await openBoss({ target: db.target, onError: () => {} });
-  return () => boss.stop({ graceful: false });
-});
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-  expect(troubles.splice(0)).toEqual([]);
-});
+/** What one test has for itself: they run beside one another, because most of their time is a carrier's. */
+interface Bench {
+  db: TestDatabase;
+  boss: Boss;
+  /** Called from the last to the first. */
+  ends: (() => Promise<unknown>)[];
+  /** What dispatch logs as an error: nothing, in these tests. */
+  troubles: unknown[];
+}
 
 /** One submit_sm as the carrier sees it. */
 interface Taken {
@@ -67,7 +60,7 @@ interface Carrier {
 
 let counted = 0x4b8be19;
 
-async function carrierWith(script: CarrierScript): Promise<Carrier> {
+async function startCarrier({ ends }: Bench, script: CarrierScript): Promise<Carrier> {
   let current: ServerSession<string> | undefined;
   const taken: Taken[] = [];
   const statuses: number[] = [];
@@ -127,8 +120,10 @@ interface Rig {
   restart: (fields?: Record<string, string>) => Promise<Rig>;
 }
 
-async function rig(port: number, fields: Record<string, string> = {}): Promise<Rig> {
-  const policies = policiesWith(port, fields);
+async function startRig(bench: Bench, port: number, fields: Record<string, string> = {}): Promise<Rig> {
+  const { db, boss, ends, troubles } = bench;
+  const quiet = { info: () => {}, warn: () => {}, error: (...details: unknown[]) => troubles.push(details) };
+  const policies = policiesWith(bench, port, fields);
   const clock = await DatabaseClock.open(() => readDatabaseTime(db.database.pools.control));
   const names = await Names.register(db.database.pools.control, policies);
   const [row] = await db.database.pools.control.query<{ id: number }>(
@@ -164,12 +159,12 @@ async function rig(port: number, fields: Record<string, string> = {}): Promise<R
     stats: () => (dispatch.binds[0] as Dispatch['binds'][number]).receiptStats,
     restart: async (others = fields) => {
       await stop();
-      return await rig(port, others);
+      return await startRig(bench, port, others);
     },
   };
 }
 
-function policiesWith(port: number, fields: Record<string, string>): Policies {
+function policiesWith({ ends }: Bench, port: number, fields: Record<string, string>): Policies {
   const folder = mkdtempSync(join(tmpdir(), 'tocsin-receipts-'));
   ends.push(async () => rmSync(folder, { recursive: true, force: true }));
   for (const file of ['lanes', 'routing']) {
@@ -196,7 +191,12 @@ interface Ended {
   cause: string | null;
 }
 
-async function ended({ day, deliveries }: Planted, count = deliveries.length, timeoutMs = 20_000): Promise<Ended[]> {
+async function readEnded(
+  { db }: Bench,
+  { day, deliveries }: Planted,
+  count = deliveries.length,
+  timeoutMs = 20_000,
+): Promise<Ended[]> {
   return await eventually(
     async () =>
       await db.database.pools.reader.query<Ended>(
@@ -233,8 +233,33 @@ const causes = (rows: readonly Ended[]): Record<string, number> => {
   return sums;
 };
 
-describe('a carrier that gives ids in hex and names them in decimal (jasmin #535)', () => {
-  test('every delivery ends, and the form is learned and shown', async () => {
+type Rest<F> = F extends (bench: Bench, ...rest: infer R) => infer P ? (...rest: R) => P : never;
+
+const test = base.extend<{
+  bench: Bench;
+  db: TestDatabase;
+  rig: Rest<typeof startRig>;
+  carrierWith: Rest<typeof startCarrier>;
+  ended: Rest<typeof readEnded>;
+}>({
+  bench: async ({ task: _ }, use) => {
+    const ends: Bench['ends'] = [];
+    const troubles: unknown[] = [];
+    const db = await testDatabase((end) => ends.push(end));
+    const boss = await openBoss({ target: db.target, onError: () => {} });
+    ends.push(() => boss.stop({ graceful: false }));
+    await use({ db, boss, ends, troubles });
+    for (const end of ends.reverse()) await end();
+    expect(troubles).toEqual([]);
+  },
+  db: ({ bench }, use) => use(bench.db),
+  rig: ({ bench }, use) => use((...rest) => startRig(bench, ...rest)),
+  carrierWith: ({ bench }, use) => use((...rest) => startCarrier(bench, ...rest)),
+  ended: ({ bench }, use) => use((...rest) => readEnded(bench, ...rest)),
+});
+
+describe.concurrent('a carrier that gives ids in hex and names them in decimal (jasmin #535)', () => {
+  test('every delivery ends, and the form is learned and shown', async ({ carrierWith, ended, rig }) => {
     const { port } = await carrierWith({ response: hex, receipts: ({ n }) => [delivered(n)] });
     const { dispatch, planter, stats } = await rig(port);
     const alarm = await planter.plant({ lane: 'emergency', route: 'default', count: 300 });
@@ -250,7 +275,11 @@ describe('a carrier that gives ids in hex and names them in decimal (jasmin #535
     expect(page).toContain('tocsin_receipts_matched_total{bind="demo-a",form="decimal-of-hex"} 300\n');
   });
 
-  test('receipts that come after a restart are found in the database by the form', async () => {
+  test('receipts that come after a restart are found in the database by the form', async ({
+    carrierWith,
+    ended,
+    rig,
+  }) => {
     const carrier = await carrierWith({ response: hex, receipts: () => [] });
     const before = await rig(carrier.port);
     const alarm = await before.planter.plant({ lane: 'emergency', route: 'default', count: 60 });
@@ -268,7 +297,12 @@ describe('a carrier that gives ids in hex and names them in decimal (jasmin #535
     expect(after.stats().ids.form).toBe('decimal-of-hex');
   });
 
-  test('of alerts that were held for longer than the horizon are found in the database', async () => {
+  test('of alerts that were held for longer than the horizon are found in the database', async ({
+    carrierWith,
+    db,
+    ended,
+    rig,
+  }) => {
     const carrier = await carrierWith({ receipts: () => [] });
     const heldMs = 20 * 86_400_000;
     await db.database.pools.control.query('SELECT make_day($1::date)', [utcDay(Date.now() - heldMs)]);
@@ -287,7 +321,7 @@ describe('a carrier that gives ids in hex and names them in decimal (jasmin #535
     expect(states(await ended(alarm))).toEqual({ [DELIVERED]: 5 });
   });
 
-  test('receipts that come before their submit_sm_resp wait for it', async () => {
+  test('receipts that come before their submit_sm_resp wait for it', async ({ carrierWith, ended, rig }) => {
     const { port } = await carrierWith({ response: hex, receipts: ({ n }) => [delivered(n)], early: true });
     const { planter, stats } = await rig(port);
     const alarm = await planter.plant({ lane: 'emergency', route: 'default', count: 100 });
@@ -295,7 +329,7 @@ describe('a carrier that gives ids in hex and names them in decimal (jasmin #535
     expect(stats().unmatched).toBe(0);
   });
 
-  test('a form by policy needs no learning', async () => {
+  test('a form by policy needs no learning', async ({ carrierWith, ended, rig }) => {
     const { port } = await carrierWith({ response: hex, receipts: ({ n }) => [delivered(n)] });
     const { planter, stats } = await rig(port, { receiptIds: 'decimal-of-hex' });
     const alarm = await planter.plant({ lane: 'emergency', route: 'default', count: 3 });
@@ -303,7 +337,12 @@ describe('a carrier that gives ids in hex and names them in decimal (jasmin #535
     expect(stats().ids).toMatchObject({ pinned: true, matched: { 'decimal-of-hex': 3 } });
   });
 
-  test('a wrong form by policy matches nothing; put right, a restart finds what had come', async () => {
+  test('a wrong form by policy matches nothing; put right, a restart finds what had come', async ({
+    carrierWith,
+    db,
+    ended,
+    rig,
+  }) => {
     const { port } = await carrierWith({ response: hex, receipts: ({ n }) => [delivered(n)] });
     const wrong = await rig(port, { receiptIds: 'exact' });
     const alarm = await wrong.planter.plant({ lane: 'emergency', route: 'default', count: 12 });
@@ -322,10 +361,14 @@ describe('a carrier that gives ids in hex and names them in decimal (jasmin #535
   });
 });
 
-describe('a carrier with one receipt for a long text (jasmin #1123, ksmppd #59)', () => {
+describe.concurrent('a carrier with one receipt for a long text (jasmin #1123, ksmppd #59)', () => {
   const lastOnly = ({ n, segment, segments }: Taken) => (segment === segments ? [delivered(n)] : []);
 
-  test('receiptsPerMessage: last ends three segments with the receipt of the third', async () => {
+  test('receiptsPerMessage: last ends three segments with the receipt of the third', async ({
+    carrierWith,
+    ended,
+    rig,
+  }) => {
     const { port, taken } = await carrierWith({ receipts: lastOnly });
     const { planter, reader } = await rig(port, { receiptsPerMessage: 'last' });
     const alarm = await planter.plant({ lane: 'emergency', route: 'default', count: 5, text: LONG });
@@ -338,7 +381,11 @@ describe('a carrier with one receipt for a long text (jasmin #1123, ksmppd #59)'
     expect(detail?.timeline.filter(({ kind }) => kind === 'receipt').map(({ segment }) => segment)).toEqual([3]);
   });
 
-  test('is learned: the first texts wait for the bound, later ones end at once', async () => {
+  test('is learned: the first texts wait for the bound, later ones end at once', async ({
+    carrierWith,
+    ended,
+    rig,
+  }) => {
     const { port } = await carrierWith({ receipts: ({ n, segment }) => (segment === 1 ? [delivered(n)] : []) });
     const { planter, stats } = await rig(port, { receiptsBound: 'PT1S' });
     const first = await planter.plant({ lane: 'emergency', route: 'default', count: 10, text: LONG });
@@ -349,7 +396,12 @@ describe('a carrier with one receipt for a long text (jasmin #1123, ksmppd #59)'
     expect(causes(await ended(next))).toEqual({ 'confirmed-by-first': 10 });
   });
 
-  test('its one receipt is not the end while another segment is still refused', async () => {
+  test('its one receipt is not the end while another segment is still refused', async ({
+    carrierWith,
+    db,
+    ended,
+    rig,
+  }) => {
     let refusals = 2;
     const { port } = await carrierWith({
       receipts: ({ n, segment }) => (segment === 1 ? [delivered(n)] : []),
@@ -370,7 +422,11 @@ describe('a carrier with one receipt for a long text (jasmin #1123, ksmppd #59)'
     expect(times?.at).toBeGreaterThanOrEqual(times?.taken ?? Number.POSITIVE_INFINITY);
   });
 
-  test('a carrier that sends all is learned too, and a failed segment fails the text under any', async () => {
+  test('a carrier that sends all is learned too, and a failed segment fails the text under any', async ({
+    carrierWith,
+    ended,
+    rig,
+  }) => {
     const { port } = await carrierWith({
       receipts: ({ n, segment }) => [segment === 2 && n % 2 === 0 ? `id:${n} stat:UNDELIV err:005` : delivered(n)],
     });
@@ -387,10 +443,15 @@ describe('a carrier with one receipt for a long text (jasmin #1123, ksmppd #59)'
   });
 });
 
-describe('when receipts of a long text stay out', () => {
+describe.concurrent('when receipts of a long text stay out', () => {
   const twoOfThree = ({ n, segment }: Taken) => (segment < 3 ? [delivered(n)] : []);
 
-  test('the bound ends it as delivered, partly-confirmed, and the timeline says so', async () => {
+  test('the bound ends it as delivered, partly-confirmed, and the timeline says so', async ({
+    carrierWith,
+    db,
+    ended,
+    rig,
+  }) => {
     const { port } = await carrierWith({ receipts: twoOfThree });
     const { planter, reader, stats } = await rig(port, { receiptsBound: 'PT1S' });
     const alarm = await planter.plant({ lane: 'security', route: 'default', count: 1, text: LONG, secret: true });
@@ -406,7 +467,7 @@ describe('when receipts of a long text stay out', () => {
     expect(bodies).toEqual([]);
   });
 
-  test('the bound holds across a restart', async () => {
+  test('the bound holds across a restart', async ({ carrierWith, ended, rig }) => {
     const { port } = await carrierWith({ receipts: twoOfThree });
     const before = await rig(port, { receiptsBound: 'PT3S' });
     const alarm = await before.planter.plant({ lane: 'emergency', route: 'default', count: 20, text: LONG });
@@ -420,7 +481,50 @@ describe('when receipts of a long text stay out', () => {
     expect(after.stats().partial).toEqual({ waiting: 0, ended: 20 });
   });
 
-  test('a receipt that comes after all and says otherwise is a conflict, not another end', async () => {
+  test('those that come after a restart make the end together, though none is durable before the last is looked up', async ({
+    carrierWith,
+    db,
+    ended,
+    rig,
+  }) => {
+    const carrier = await carrierWith({ receipts: () => [] });
+    const before = await rig(carrier.port);
+    const alarm = await before.planter.plant({ lane: 'emergency', route: 'default', count: 1, text: LONG });
+    await eventually(
+      () => carrier.taken.length,
+      (taken) => taken === 3,
+    );
+    const after = await before.restart();
+    await eventually(
+      () => after.dispatch.bindsDown.length,
+      (down) => down === 0,
+    );
+    await db.asSuperuser(async (session) => {
+      // No receipt becomes durable meanwhile.
+      await session.exec('BEGIN; LOCK TABLE tocsin.receipt IN SHARE MODE');
+      for (const [index, { n }] of carrier.taken.entries()) {
+        carrier.send(delivered(n));
+        const { matched } = await eventually(
+          () => after.stats().ids,
+          (ids) => ids.matched.exact === index + 1,
+        );
+        expect(matched.exact).toBe(index + 1);
+      }
+      const [row] = await db.database.pools.reader.query<{ n: number }>(
+        'SELECT count(*) AS n FROM receipt WHERE day = $1::date AND delivery = ANY($2::bigint[])',
+        [alarm.day, alarm.deliveries],
+      );
+      expect(row).toEqual({ n: 0 });
+      await session.exec('COMMIT');
+    });
+    expect(states(await ended(alarm, 1, 5_000))).toEqual({ [DELIVERED]: 1 });
+  });
+
+  test('a receipt that comes after all and says otherwise is a conflict, not another end', async ({
+    carrierWith,
+    ended,
+    rig,
+  }) => {
     const carrier = await carrierWith({ receipts: twoOfThree });
     const { planter, reader } = await rig(carrier.port, { receiptsBound: 'PT1S' });
     const alarm = await planter.plant({ lane: 'emergency', route: 'default', count: 1, text: LONG });
@@ -435,8 +539,8 @@ describe('when receipts of a long text stay out', () => {
   });
 });
 
-describe('receipts that nobody asked for', () => {
-  test('an intermediate notification is a fact and never the end', async () => {
+describe.concurrent('receipts that nobody asked for', () => {
+  test('an intermediate notification is a fact and never the end', async ({ carrierWith, ended, rig }) => {
     const carrier = await carrierWith({ receipts: () => [] });
     const { planter, reader } = await rig(carrier.port);
     const alarm = await planter.plant({ lane: 'emergency', route: 'default', count: 1 });
@@ -457,7 +561,11 @@ describe('receipts that nobody asked for', () => {
     expect(states(await ended(alarm))).toEqual({ [DELIVERED]: 1 });
   });
 
-  test('of another application: an unmatched fact, answered as taken, and nobody’s end', async () => {
+  test('of another application: an unmatched fact, answered as taken, and nobody’s end', async ({
+    carrierWith,
+    ended,
+    rig,
+  }) => {
     const carrier = await carrierWith({ receipts: ({ n }) => [delivered(`ff${n}`)] });
     const { planter, stats } = await rig(carrier.port);
     const alarm = await planter.plant({ lane: 'emergency', route: 'default', count: 10 });
@@ -474,7 +582,11 @@ describe('receipts that nobody asked for', () => {
     expect(stats().ids).toMatchObject({ form: null, matched: {} });
   });
 
-  test('so early that they were unmatched first: found when the submission is there', async () => {
+  test('so early that they were unmatched first: found when the submission is there', async ({
+    carrierWith,
+    ended,
+    rig,
+  }) => {
     const { port } = await carrierWith({ receipts: ({ n }) => [delivered(n)], early: true, answerAfterMs: 700 });
     const { planter, stats } = await rig(port);
     const alarm = await planter.plant({ lane: 'emergency', route: 'default', count: 20 });
@@ -482,7 +594,7 @@ describe('receipts that nobody asked for', () => {
     expect(stats().unmatched).toBe(20);
   });
 
-  test('flagged as messages, they are receipts with receiptsByText', async () => {
+  test('flagged as messages, they are receipts with receiptsByText', async ({ carrierWith, ended, rig }) => {
     const { port } = await carrierWith({ receipts: ({ n }) => [delivered(n)], esmClass: 0 });
     const { planter } = await rig(port, { receiptsByText: 'true' });
     const alarm = await planter.plant({ lane: 'emergency', route: 'default', count: 20 });

@@ -140,12 +140,24 @@ export class ReceiptIndex {
   }
 
   /** The id is settled: no further receipt is expected. */
-  drop(bind: number, messageId: string): void {
-    const ofBind = this.#entries.get(bind);
-    const track = ofBind?.get(messageId)?.track;
-    if (ofBind?.delete(messageId) === true) this.#size--;
-    if (track !== undefined && track.segments > 1 && track.finals.size >= track.segments)
-      this.#long.delete(track.delivery);
+  drop(bind: number, { messageId, track }: Pick<Match, 'messageId' | 'track'>): void {
+    if (this.#entries.get(bind)?.delete(messageId) === true) this.#size--;
+    if (track.segments > 1 && track.finals.size >= track.segments) this.#long.delete(track.delivery);
+  }
+
+  /**
+   * The one track of a text of several segments, with what the database knew of it when `track` was read. Receipts of its
+   * segments that are looked up one after the other would else each see the others' only once they are durable.
+   */
+  joined(track: Track): Track {
+    // Another route has it: what is known of that is not this carrier's.
+    if (track.segments === 1 || track.moved) return track;
+    const one = this.longText(track.delivery, () => track);
+    if (one === track) return one;
+    for (const segment of track.accepted) one.accepted.add(segment);
+    for (const [segment, code] of track.finals) if (!one.finals.has(segment)) one.finals.set(segment, code);
+    one.final ??= track.final;
+    return one;
   }
 
   /**

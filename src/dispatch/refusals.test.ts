@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { test as base, describe, expect, vi } from 'vitest';
 import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
 import {
   type PlainSmsc,
@@ -26,18 +26,13 @@ import { type Boss, type Planted, Planter } from './testing.ts';
 
 const [ESME_RSYSERR, ESME_RINVDSTADR, ESME_RSUBMITFAIL, ESME_RINVDCS, ESME_RPROHIBITED] = [8, 0x0b, 0x45, 0x104, 0x101];
 const VENDOR = 0x412;
-const ends: (() => unknown)[] = [];
-let db: TestDatabase;
-let boss: Boss;
-
-beforeAll(async () => {
-  db = await testDatabase();
-  boss = await openBoss({ target: db.target, onError: () => {} });
-  return () => boss.stop({ graceful: false });
-});
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+/** What one test has for itself: they run beside one another, because most of their time is a carrier's. */
+interface Bench {
+  db: TestDatabase;
+  boss: Boss;
+  /** Called from the last to the first. */
+  ends: (() => unknown)[];
+}
 
 interface Rig {
   planter: Planter;
@@ -49,7 +44,8 @@ interface Rig {
 }
 
 /** One route over the carriers, in their order; each gets these lines in carriers.yaml. */
-async function rig(
+async function startRig(
+  { db, boss, ends }: Bench,
   carriers: Record<string, { smsc: PlainSmsc; lines?: string[] }>,
   lanes = (text: string): string => text,
   readMs = 0,
@@ -98,12 +94,6 @@ async function rig(
   return { planter, dispatch, refused, errors };
 }
 
-async function smscOf(options: PlainSmscOptions = {}): Promise<PlainSmsc> {
-  const smsc = await startPlainSmsc({ receipts: true, ...options });
-  ends.push(() => smsc.close());
-  return smsc;
-}
-
 /** Refuses the first `times` tries of each number and segment. */
 function refuseFirst(status: number, times = 1): (frame: Buffer) => number {
   const seen = new Map<string, number>();
@@ -124,7 +114,7 @@ interface Ends {
   attempts: number;
 }
 
-async function endsOf({ day, deliveries }: Planted): Promise<Ends> {
+async function readEnds({ db }: Bench, { day, deliveries }: Planted): Promise<Ends> {
   const query = <T extends object>(text: string) => db.database.pools.reader.query<T>(text, [day, deliveries]);
   const rows = await vi.waitFor(
     async () => {
@@ -144,8 +134,40 @@ async function endsOf({ day, deliveries }: Planted): Promise<Ends> {
   return { states, causes: [...new Set(rows.map(({ cause }) => cause))], attempts: most?.attempts ?? 0 };
 }
 
-describe('a delivery that is refused', () => {
-  test('for its address or its content has failed, says why, and is not sent again', async () => {
+type Rest<F> = F extends (bench: Bench, ...rest: infer R) => infer P ? (...rest: R) => P : never;
+
+const test = base.extend<{
+  bench: Bench;
+  db: TestDatabase;
+  rig: Rest<typeof startRig>;
+  smscOf: (options?: PlainSmscOptions) => Promise<PlainSmsc>;
+  endsOf: Rest<typeof readEnds>;
+}>({
+  bench: async ({ task: _ }, use) => {
+    const ends: Bench['ends'] = [];
+    const db = await testDatabase((end) => ends.push(end));
+    const boss = await openBoss({ target: db.target, onError: () => {} });
+    ends.push(() => boss.stop({ graceful: false }));
+    await use({ db, boss, ends });
+    for (const end of ends.reverse()) await end();
+  },
+  db: ({ bench }, use) => use(bench.db),
+  rig: ({ bench }, use) => use((...rest) => startRig(bench, ...rest)),
+  smscOf: ({ bench }, use) =>
+    use(async (options = {}) => {
+      const smsc = await startPlainSmsc({ receipts: true, ...options });
+      bench.ends.push(() => smsc.close());
+      return smsc;
+    }),
+  endsOf: ({ bench }, use) => use((planted) => readEnds(bench, planted)),
+});
+
+describe.concurrent('a delivery that is refused', () => {
+  test('for its address or its content has failed, says why, and is not sent again', async ({
+    endsOf,
+    rig,
+    smscOf,
+  }) => {
     const smsc = await smscOf({ verdict: () => ESME_RINVDSTADR });
     const { planter, refused, errors } = await rig({ 'refusing-a': { smsc, lines: ['tps: 500'] } });
     const wrong = await endsOf(await plant(planter, 3));
@@ -159,7 +181,11 @@ describe('a delivery that is refused', () => {
     expect(errors.map(({ message }) => message)).toEqual([expect.stringMatching(/refuses messages for what they are/)]);
   });
 
-  test('is tried again where the carrier means something else by the status, and the other way round', async () => {
+  test('is tried again where the carrier means something else by the status, and the other way round', async ({
+    endsOf,
+    rig,
+    smscOf,
+  }) => {
     const smsc = await smscOf({ verdict: refuseFirst(ESME_RINVDSTADR) });
     const lines = ['tps: 500', 'statuses: { ESME_RINVDSTADR: temporary, ESME_RSYSERR: address }'];
     const { planter } = await rig({ 'overriding-a': { smsc, lines } });
@@ -168,7 +194,7 @@ describe('a delivery that is refused', () => {
     expect(await endsOf(await plant(planter, 3))).toMatchObject({ states: { [FINAL.failed]: 3 }, attempts: 1 });
   });
 
-  test('with a status that nobody knows is tried a few times, and no more', async () => {
+  test('with a status that nobody knows is tried a few times, and no more', async ({ endsOf, rig, smscOf }) => {
     const smsc = await smscOf({ verdict: () => VENDOR });
     const { planter } = await rig({ 'vendor-a': { smsc, lines: ['tps: 500', 'unknownStatusAttempts: 2'] } });
     expect(await endsOf(await plant(planter, 3))).toEqual({
@@ -181,7 +207,11 @@ describe('a delivery that is refused', () => {
   });
 });
 
-test('a long text of which one segment is taken an attempt later is delivered when all its segments are', async () => {
+test.concurrent('a long text of which one segment is taken an attempt later is delivered when all its segments are', async ({
+  endsOf,
+  rig,
+  smscOf,
+}) => {
   const refuse = refuseFirst(ESME_RSYSERR);
   // The second of three.
   const smsc = await smscOf({ verdict: (frame) => (readSubmitSm(frame).shortMessage[6] === 2 ? refuse(frame) : 0) });
@@ -191,7 +221,11 @@ test('a long text of which one segment is taken an attempt later is delivered wh
   expect(smsc.arrived).toHaveLength(3 * 3 + 3);
 });
 
-test('a long text of which the first segment is refused ends, though its others still wait for the throttle', async () => {
+test.concurrent('a long text of which the first segment is refused ends, though its others still wait for the throttle', async ({
+  endsOf,
+  rig,
+  smscOf,
+}) => {
   const smsc = await smscOf({ verdict: (frame) => (readSubmitSm(frame).shortMessage[6] === 1 ? ESME_RINVDSTADR : 0) });
   const { planter } = await rig({ 'early-a': { smsc, lines: ['tps: 4'] } });
   const ends = await endsOf(await plant(planter, 2, 'x'.repeat(400)));
@@ -199,7 +233,11 @@ test('a long text of which the first segment is refused ends, though its others 
   expect(smsc.arrived.length).toBeLessThan(6);
 }, 30_000);
 
-test('a status or a message_id of any size is written down, and does not keep what follows from it', async () => {
+test.concurrent('a status or a message_id of any size is written down, and does not keep what follows from it', async ({
+  endsOf,
+  rig,
+  smscOf,
+}) => {
   const smsc = await smscOf({ verdict: () => 0xffff_fffe, receipts: false });
   const lines = ['tps: 500', 'unknownStatusAttempts: 1', 'receipts: none'];
   const { planter, dispatch } = await rig({ 'huge-a': { smsc, lines } });
@@ -211,8 +249,12 @@ test('a status or a message_id of any size is written down, and does not keep wh
   expect(dispatch.journal.backlog).toBe(0);
 }, 60_000);
 
-describe('a bind that is refused as a whole', () => {
-  test('rests, and another bind of the route sends its messages, on their first attempt', async () => {
+describe.concurrent('a bind that is refused as a whole', () => {
+  test('rests, and another bind of the route sends its messages, on their first attempt', async ({
+    endsOf,
+    rig,
+    smscOf,
+  }) => {
     const [bad, good] = [await smscOf({ verdict: () => ESME_RPROHIBITED }), await smscOf()];
     const { planter, dispatch, refused, errors } = await rig({
       'prohibited-a': { smsc: bad, lines: ['tps: 500', 'restFirst: PT30S'] },
@@ -238,7 +280,12 @@ describe('a bind that is refused as a whole', () => {
     ]);
   });
 
-  test('sends again after its rest, and no segment that was accepted before goes out twice', async () => {
+  test('sends again after its rest, and no segment that was accepted before goes out twice', async ({
+    db,
+    endsOf,
+    rig,
+    smscOf,
+  }) => {
     // The first segment of each text is taken, the account is refused in between, and everything is taken later.
     const accepted: string[] = [];
     const refuse = refuseFirst(ESME_RPROHIBITED);
@@ -267,7 +314,12 @@ describe('a bind that is refused as a whole', () => {
   });
 });
 
-test('however often a bind is refused in between, every message is taken once', async () => {
+test.concurrent('however often a bind is refused in between, every message is taken once', async ({
+  db,
+  endsOf,
+  rig,
+  smscOf,
+}) => {
   const taken: string[] = [];
   let tries = 0;
   const smsc = await smscOf({
@@ -299,14 +351,19 @@ test('however often a bind is refused in between, every message is taken once', 
   );
 }, 60_000);
 
-describe('a message whose answer is lost', () => {
+describe.concurrent('a message whose answer is lost', () => {
   // user_message_reference, as it came.
   const echo = ({ tlvs }: SubmitFields): Buffer => {
     const value = tlvs.get(0x0204);
     return value === undefined ? Buffer.alloc(0) : Buffer.concat([Buffer.from([0x02, 0x04, 0, 2]), value]);
   };
 
-  test('is not sent again where a receipt repeats our reference, and the receipt ends it', async () => {
+  test('is not sent again where a receipt repeats our reference, and the receipt ends it', async ({
+    db,
+    endsOf,
+    rig,
+    smscOf,
+  }) => {
     const smsc = await smscOf({ verdict: () => 'mute', receiptTlvs: echo });
     const lines = ['tps: 500', 'userMessageReference: true', 'doubtWait: PT1S'];
     const { planter } = await rig({ 'echoing-a': { smsc, lines } });
@@ -331,7 +388,7 @@ describe('a message whose answer is lost', () => {
     expect(row).toEqual({ n: 0 });
   }, 30_000);
 
-  test('is sent again, once, where nothing says which it was', async () => {
+  test('is sent again, once, where nothing says which it was', async ({ endsOf, rig, smscOf }) => {
     let first = true;
     const smsc = await smscOf({
       receipts: false,
@@ -347,7 +404,11 @@ describe('a message whose answer is lost', () => {
   });
 });
 
-test('no news is submitted, and not unknown, where the carrier reports failures only', async () => {
+test.concurrent('no news is submitted, and not unknown, where the carrier reports failures only', async ({
+  endsOf,
+  rig,
+  smscOf,
+}) => {
   const smsc = await smscOf({ receipts: false });
   const noGrace = (text: string): string => text.replaceAll(/unknownGrace: .*/g, 'unknownGrace: PT0S');
   const { planter } = await rig({ 'quiet-a': { smsc, lines: ['tps: 500', 'receiptsOn: failure'] } }, noGrace);
@@ -361,7 +422,11 @@ test('no news is submitted, and not unknown, where the carrier reports failures 
   expect((await endsOf(half)).states).not.toHaveProperty(`${FINAL.submitted}`);
 }, 30_000);
 
-test('a bind slows down while its SMSC says that it is congested, and is not throttled', async () => {
+test.concurrent('a bind slows down while its SMSC says that it is congested, and is not throttled', async ({
+  endsOf,
+  rig,
+  smscOf,
+}) => {
   let state = 0;
   // congestion_state, SMPP 5.0 §4.8.4.18.
   const smsc = await smscOf({ answerTlvs: () => Buffer.from([0x04, 0x28, 0, 1, state]), receipts: false });
@@ -384,7 +449,10 @@ test('a bind slows down while its SMSC says that it is congested, and is not thr
   await vi.waitFor(async () => expect(await rate(20)).toBeGreaterThan(0.8 * free), { timeout: 25_000, interval: 500 });
 }, 60_000);
 
-test('emergencies go through the part of the window that is theirs, though the turn is at lanes that have no room', async () => {
+test.concurrent('emergencies go through the part of the window that is theirs, though the turn is at lanes that have no room', async ({
+  rig,
+  smscOf,
+}) => {
   const smsc = await smscOf({ verdict: (frame) => (readSubmitSm(frame).shortMessage.length > 100 ? 'hold' : 0) });
   const half = (text: string): string => text.replace('ceiling: 1', 'ceiling: 0.5');
   const { planter } = await rig({ 'ceiling-a': { smsc, lines: ['tps: 500'] } }, half);

@@ -252,7 +252,8 @@ test('who gets no session in time is told so, and the queue has an end', async (
     target,
     statementTimeoutMs: 1_000,
     applicationName: 'test',
-    acquireTimeoutMs: 50,
+    // The first must open its session within it, on a busy machine too.
+    acquireTimeoutMs: 1_000,
     queueLimit: 1,
   });
   pools.push(pool);

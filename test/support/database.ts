@@ -30,15 +30,15 @@ async function onServer<T>(work: (session: Session) => Promise<T>): Promise<T> {
 }
 
 /**
- * Makes a database from the template (some 60 ms). It is closed and dropped after the last test of the file; call it at
- * the top of a file or in a `beforeAll`.
+ * Makes a database from the template (some 60 ms). It is closed and dropped after the last test of the file: call it at the
+ * top of a file or in a `beforeAll`. Or when `atEnd` says, for one test alone.
  */
-export async function testDatabase(): Promise<TestDatabase> {
+export async function testDatabase(atEnd: (end: () => Promise<void>) => void = afterAll): Promise<TestDatabase> {
   const name = `tocsin_test_${randomBytes(6).toString('hex')}`;
   await onServer((session) => session.exec(`create database ${name} template ${templateDatabase} strategy file_copy`));
   const target: ConnectionTarget = { ...parseDatabaseUrl(inject('postgresUrl')), database: name };
   const database = await openDatabase({ target });
-  afterAll(async () => {
+  atEnd(async () => {
     await database.close();
     await onServer((session) => session.exec(`drop database if exists ${name} with (force)`));
   });

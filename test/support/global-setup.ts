@@ -50,8 +50,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
     server = await startEmbedded({
       home: path.join(folder, 'home'),
       log: quiet,
-      // No test pulls the plug of the machine; all else is as in earnest.
-      settings: { fsync: 'off', full_page_writes: 'off', shared_buffers: '256MB' },
+      // No test pulls the plug of the machine, and several have a database of their own at once; all else is as in earnest.
+      settings: { fsync: 'off', full_page_writes: 'off', shared_buffers: '256MB', max_connections: '300' },
     });
     const admin = { ...server.target, database: 'postgres' };
     const session = await Session.open(admin, { applicationName: 'tocsin test setup', statementTimeoutMs: 30_000 });

@@ -15,6 +15,8 @@ import { type PlainSmsc, type PlainSmscOptions, startPlainSmsc } from './plain-s
 export interface Carrier {
   smsc: PlainSmsc;
   tps?: number;
+  /** Default PT2S. */
+  responseTimeout?: string;
   /** Further lines of carriers.yaml. */
   lines?: string[];
 }
@@ -42,11 +44,12 @@ export function policiesOf(accounts: Readonly<Record<string, Carrier>>, routes: 
   const folder = mkdtempSync(join(tmpdir(), 'tocsin-routed-'));
   try {
     writeFileSync(join(folder, 'lanes.yaml'), readFileSync('policies/lanes.yaml'));
-    const entries = Object.entries(accounts).map(([name, { smsc, tps = 1_000, lines = [] }]) =>
-      [
-        `  ${name}: { host: 127.0.0.1, port: ${smsc.port}, systemId: ${name}, password: { env: PW }, window: 20, tps: ${tps},`,
-        `    ${['responseTimeout: PT2S', 'reconnectFirst: PT0.1S', 'reconnectMax: PT0.2S', 'defaultSender: Tocsin', ...lines].join(', ')} }`,
-      ].join('\n'),
+    const entries = Object.entries(accounts).map(
+      ([name, { smsc, tps = 1_000, responseTimeout = 'PT2S', lines = [] }]) =>
+        [
+          `  ${name}: { host: 127.0.0.1, port: ${smsc.port}, systemId: ${name}, password: { env: PW }, window: 20, tps: ${tps},`,
+          `    ${[`responseTimeout: ${responseTimeout}`, 'reconnectFirst: PT0.1S', 'reconnectMax: PT0.2S', 'defaultSender: Tocsin', ...lines].join(', ')} }`,
+        ].join('\n'),
     );
     writeFileSync(join(folder, 'carriers.yaml'), `carriers:\n${entries.join('\n')}\n`);
     writeFileSync(join(folder, 'routing.yaml'), routes);
