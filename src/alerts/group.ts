@@ -14,6 +14,7 @@ import { chunkSize, insertFanoutJobs, notifyFanout, routeTps } from '../fanout/i
 import type { Clock, EpochMs, Sealed, Tx } from '../platform/index.ts';
 import { type LaneName, type Names, type Policies, routeOf } from '../policy/index.ts';
 import { type DeliveryRow, delivery } from '../records/index.ts';
+import type { FreshTexts } from './fresh-texts.ts';
 import { type Fingerprint, type KnownKey, readKeys, takeKeys } from './idempotency.ts';
 import type { CheckedRequest } from './rules.ts';
 import { type AlertRow, alert, alertChange, alertRecipient, alertText, alertTlv } from './tables.ts';
@@ -25,6 +26,8 @@ export interface GroupTools {
   names: Names;
   policies: Policies;
   recipients: Recipients;
+  /** Left out where nothing is dispatched in this process. */
+  fresh?: FreshTexts | undefined;
 }
 
 export interface SealedText {
@@ -60,6 +63,8 @@ export interface GroupResult {
   readonly outcome: GroupOutcome;
   /** To be remembered after the commit. */
   readonly recipients: ReadonlyMap<string, number>;
+  /** Texts that dispatch will ask for in a moment, by their ids; none that is secret. */
+  readonly texts: ReadonlyMap<number, string>;
 }
 
 /** One number and no list: its delivery is written at once, and is the alert's whole progress. */
@@ -84,7 +89,7 @@ export async function writeGroup(
   const now = tools.clock.now();
   const outcome = await settleKeys(tx, arrivals, now);
   const fresh = arrivals.filter((arrival) => outcome.get(arrival)?.kind === 'new');
-  if (fresh.length === 0) return { value: { outcome, recipients: new Map() }, parts: [] };
+  if (fresh.length === 0) return { value: { outcome, recipients: new Map(), texts: new Map() }, parts: [] };
 
   const parts: Part[] = [];
   const numbers = fresh.flatMap(({ organisation, named }) => named.map(({ msisdn }) => ({ organisation, msisdn })));
@@ -113,7 +118,7 @@ export async function writeGroup(
     fanOut(),
   ]);
   parts.push(...written.flat());
-  return { value: { outcome, recipients }, parts };
+  return { value: { outcome, recipients, texts: textsSoon(singles, bodies) }, parts };
 }
 
 async function settleKeys(tx: Tx, arrivals: readonly Arrival[], now: EpochMs): Promise<GroupOutcome> {
@@ -158,6 +163,17 @@ function numberBodies(fresh: readonly Arrival[], first: number): { bodies: Map<A
     next += arrival.texts.length;
   }
   return { bodies, next };
+}
+
+function textsSoon(singles: readonly Arrival[], bodies: ReadonlyMap<Arrival, number>): Map<number, string> {
+  const texts = new Map<number, string>();
+  for (const arrival of singles) {
+    const { request, holdUntil } = arrival.checked;
+    const [only, other] = request.texts;
+    if (request.secret || holdUntil !== null || only === undefined || other !== undefined) continue;
+    texts.set(idOf(bodies, arrival), only.text);
+  }
+  return texts;
 }
 
 async function insertBodies(tx: Tx, fresh: readonly Arrival[], bodies: ReadonlyMap<Arrival, number>): Promise<Part[]> {

@@ -195,6 +195,8 @@ export class Intake {
     const firstId = await this.#o.ids.take(idsOf(arrivals));
     const result = await writer.append((tx, entry) => writeGroup(tx, entry, arrivals, firstId, this.#o));
     this.#o.recipients.remember(result.recipients);
+    const { fresh } = this.#o;
+    if (fresh !== undefined) for (const [body, text] of result.texts) fresh.add(body, text);
     return result.outcome;
   }
 
