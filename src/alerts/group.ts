@@ -7,7 +7,7 @@
  * The work may be run again by the chain's writer: nothing here outlives a transaction that was rolled back.
  */
 import type { PgBoss } from 'pg-boss';
-import { type Recipients, recipientKey } from '../audience/index.ts';
+import { type Assigned, type Recipients, type Resolved, recipientKey } from '../audience/index.ts';
 import { insertFacts, type Part } from '../audit/index.ts';
 import { insertChunks, type NewChunk, notifyDispatch, scheduleOf } from '../dispatch/index.ts';
 import { chunkSize, insertFanoutJobs, notifyFanout, routeTps } from '../fanout/index.ts';
@@ -78,6 +78,8 @@ export const idsOf = (arrivals: readonly Arrival[]): number =>
 /**
  * @param firstId of `idsOf(arrivals)` ids. They are taken before the transaction: a session must not wait for another of
  *   its pool.
+ * @param numbers `mostly-new`: when another transaction makes one of the new numbers at the same time, it fails with 23505
+ *   and is to be run again as `contested`, which waits for the other.
  */
 export async function writeGroup(
   tx: Tx,
@@ -85,16 +87,23 @@ export async function writeGroup(
   arrivals: readonly Arrival[],
   firstId: number,
   tools: GroupTools,
+  numbers: 'mostly-new' | 'contested' = 'mostly-new',
 ): Promise<{ value: GroupResult; parts: Part[] }> {
   const now = tools.clock.now();
-  const outcome = await settleKeys(tx, arrivals, now);
+  // Numbers of repeated requests are looked up in vain: those are few, and the others wait for one round trip less.
+  const [outcome, known] = await Promise.all([
+    settleKeys(tx, arrivals, now),
+    numbers === 'mostly-new' ? tools.recipients.lookUp(tx, numbersOf(arrivals)) : null,
+  ]);
   const fresh = arrivals.filter((arrival) => outcome.get(arrival)?.kind === 'new');
   if (fresh.length === 0) return { value: { outcome, recipients: new Map(), texts: new Map() }, parts: [] };
 
   const parts: Part[] = [];
-  const numbers = fresh.flatMap(({ organisation, named }) => named.map(({ msisdn }) => ({ organisation, msisdn })));
-  const { ids: recipients, parts: newRecipients } = await tools.recipients.resolveIn(tx, entry, numbers);
-  parts.push(...newRecipients);
+  const wanted = numbersOf(fresh);
+  const { ids: recipients, insert } =
+    known === null
+      ? await resolved(tools.recipients.resolveIn(tx, entry, wanted))
+      : await tools.recipients.assign(known, wanted);
 
   const { bodies, next } = numberBodies(fresh, firstId);
   const singles = fresh.filter(isSingle);
@@ -112,6 +121,7 @@ export async function writeGroup(
   };
   // None of these needs an answer of another: together they cost a few round trips less.
   const written = await Promise.all([
+    insert(tx, entry),
     insertBodies(tx, fresh, bodies),
     insertAlerts(tx, entry, fresh, bodies, recipients, tools),
     singles.length > 0 ? handOver(tx, entry, singles, next, bodies, recipients, now, tools) : [],
@@ -119,6 +129,15 @@ export async function writeGroup(
   ]);
   parts.push(...written.flat());
   return { value: { outcome, recipients, texts: textsSoon(singles, bodies) }, parts };
+}
+
+const numbersOf = (arrivals: readonly Arrival[]) =>
+  arrivals.flatMap(({ organisation, named }) => named.map(({ msisdn }) => ({ organisation, msisdn })));
+
+/** What is written already. */
+async function resolved(resolving: Promise<Resolved>): Promise<Assigned> {
+  const { ids, parts } = await resolving;
+  return { ids, insert: async () => parts };
 }
 
 async function settleKeys(tx: Tx, arrivals: readonly Arrival[], now: EpochMs): Promise<GroupOutcome> {
@@ -329,7 +348,7 @@ async function handOver(
   }
   const [{ parts }] = await Promise.all([
     insertFacts(tx, delivery, rows, entry, { onConflict: 'error' }),
-    insertChunks(tx, boss, chunks, now),
+    insertChunks(tx, boss, chunks, now, 'new'),
     notifyDispatch(
       tx,
       chunks.filter(({ notBefore, schedule }) => notBefore === null || schedule === 'carrier'),

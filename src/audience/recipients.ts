@@ -24,6 +24,13 @@ export interface Resolved {
   readonly parts: Part[];
 }
 
+export interface Assigned {
+  /** By `recipientKey`; every wanted number is in it. */
+  readonly ids: Map<string, number>;
+  /** Writes those that are new. @returns what the chain's entry must cover. */
+  readonly insert: (tx: Tx, entry: number) => Promise<Part[]>;
+}
+
 export interface RecipientsOptions {
   /** For reads. */
   readonly pool: Pool;
@@ -56,14 +63,7 @@ export class Recipients implements RecipientService {
    * `remember` after the commit, not before: a new one may be rolled back.
    */
   async resolveIn(tx: Tx, entry: number, wanted: readonly Numbered[]): Promise<Resolved> {
-    const ids = new Map<string, number>();
-    const missing = new Map<string, Numbered>();
-    for (const each of wanted) {
-      const key = recipientKey(each);
-      const id = this.#known.get(key);
-      if (id === undefined) missing.set(key, each);
-      else ids.set(key, id);
-    }
+    const { ids, missing } = split(wanted, (key) => this.#known.get(key));
     await find(tx, missing, ids);
     if (missing.size === 0) return { ids, parts: [] };
 
@@ -78,6 +78,28 @@ export class Recipients implements RecipientService {
     await find(tx, missing, ids);
     if (missing.size > 0) throw new Error('a recipient was erased while it was looked up');
     return { ids, parts: [...parts] };
+  }
+
+  /** Which of these numbers are known already. Waits for nothing but its own answer. */
+  async lookUp(tx: Tx, wanted: readonly Numbered[]): Promise<Map<string, number>> {
+    const { ids, missing } = split(wanted, (key) => this.#known.get(key));
+    await find(tx, missing, ids);
+    return ids;
+  }
+
+  /**
+   * `resolveIn` for who expects that what `lookUp` has not found is new, with ids before anything is written: `insert` may
+   * go out together with what needs them. When another transaction made one of the numbers meanwhile, it fails with
+   * 23505: then all of it is to be done again, with `resolveIn`.
+   */
+  async assign(known: ReadonlyMap<string, number>, wanted: readonly Numbered[]): Promise<Assigned> {
+    const { ids, missing } = split(wanted, (key) => known.get(key));
+    const rows = missing.size === 0 ? [] : await this.#newRows([...missing.values()]);
+    for (const row of rows) ids.set(recipientKey(row as Numbered), row.id);
+    const insert = async (tx: Tx, entry: number): Promise<Part[]> => [
+      ...(await insertFacts(tx, recipient, rows, entry, { onConflict: 'error' })).parts,
+    ];
+    return { ids, insert };
   }
 
   /** Keeps ids in memory. Only for transactions that have committed. */
@@ -137,6 +159,21 @@ export class Recipients implements RecipientService {
       return { id: first + index, organisation, msisdn, salt, commitment: commitmentOf(salt, msisdn) };
     });
   }
+}
+
+function split(
+  wanted: readonly Numbered[],
+  idOf: (key: string) => number | undefined,
+): { ids: Map<string, number>; missing: Map<string, Numbered> } {
+  const ids = new Map<string, number>();
+  const missing = new Map<string, Numbered>();
+  for (const each of wanted) {
+    const key = recipientKey(each);
+    const id = idOf(key);
+    if (id === undefined) missing.set(key, each);
+    else ids.set(key, id);
+  }
+  return { ids, missing };
 }
 
 /**
