@@ -8,7 +8,7 @@
  */
 import type { PgBoss } from 'pg-boss';
 import { type Assigned, type Recipients, type Resolved, recipientKey } from '../audience/index.ts';
-import { insertFacts, type Part } from '../audit/index.ts';
+import { type SentFacts, sendFacts, type Written } from '../audit/index.ts';
 import { insertChunks, type NewChunk, notifyDispatch, scheduleOf } from '../dispatch/index.ts';
 import { chunkSize, insertFanoutJobs, notifyFanout, routeTps } from '../fanout/index.ts';
 import type { Clock, EpochMs, Sealed, Tx } from '../platform/index.ts';
@@ -88,7 +88,7 @@ export async function writeGroup(
   firstId: number,
   tools: GroupTools,
   numbers: 'mostly-new' | 'contested' = 'mostly-new',
-): Promise<{ value: GroupResult; parts: Part[] }> {
+): Promise<Written<GroupResult>> {
   const now = tools.clock.now();
   // Numbers of repeated requests are looked up in vain: those are few, and the others wait for one round trip less.
   const [outcome, known] = await Promise.all([
@@ -98,9 +98,8 @@ export async function writeGroup(
   const fresh = arrivals.filter((arrival) => outcome.get(arrival)?.kind === 'new');
   if (fresh.length === 0) return { value: { outcome, recipients: new Map(), texts: new Map() }, parts: [] };
 
-  const parts: Part[] = [];
   const wanted = numbersOf(fresh);
-  const { ids: recipients, insert } =
+  const { ids: recipients, send } =
     known === null
       ? await resolved(tools.recipients.resolveIn(tx, entry, wanted))
       : await tools.recipients.assign(known, wanted);
@@ -108,8 +107,8 @@ export async function writeGroup(
   const { bodies, next } = numberBodies(fresh, firstId);
   const singles = fresh.filter(isSingle);
   const others = fresh.filter((arrival) => !isSingle(arrival));
-  const fanOut = async (): Promise<Part[]> => {
-    if (others.length === 0) return [];
+  const fanOut = async (): Promise<void> => {
+    if (others.length === 0) return;
     const priority = (arrival: Arrival): number => tools.policies.lanes[laneOf(arrival)].priority;
     await insertFanoutJobs(
       tx,
@@ -117,18 +116,21 @@ export async function writeGroup(
       others.map((arrival) => ({ day: arrival.day, alert: arrival.id, priority: priority(arrival) })),
     );
     await notifyFanout(tx);
-    return [];
   };
-  // None of these needs an answer of another: together they cost a few round trips less.
-  const written = await Promise.all([
-    insert(tx, entry),
-    insertBodies(tx, fresh, bodies),
-    insertAlerts(tx, entry, fresh, bodies, recipients, tools),
-    singles.length > 0 ? handOver(tx, entry, singles, next, bodies, recipients, now, tools) : [],
-    fanOut(),
-  ]);
-  parts.push(...written.flat());
-  return { value: { outcome, recipients, texts: textsSoon(singles, bodies) }, parts };
+  const spoken = await languagesOf(tx, singles, recipients);
+  // None of these needs an answer of another: together, and with the entry of the chain, they are one round trip.
+  const facts = [send(tx, entry), ...sendAlerts(tx, entry, fresh, bodies, recipients, tools)];
+  const sent: Promise<unknown>[] = [insertBodies(tx, fresh, bodies), fanOut()];
+  if (singles.length > 0) {
+    const over = handOver(tx, entry, singles, next, bodies, recipients, spoken, now, tools);
+    facts.push(over.deliveries);
+    sent.push(over.chunks);
+  }
+  return {
+    value: { outcome, recipients, texts: textsSoon(singles, bodies) },
+    parts: facts.flatMap(({ parts }) => parts),
+    sent: Promise.all([...facts.map((each) => each.sent), ...sent]),
+  };
 }
 
 const numbersOf = (arrivals: readonly Arrival[]) =>
@@ -137,7 +139,7 @@ const numbersOf = (arrivals: readonly Arrival[]) =>
 /** What is written already. */
 async function resolved(resolving: Promise<Resolved>): Promise<Assigned> {
   const { ids, parts } = await resolving;
-  return { ids, insert: async () => parts };
+  return { ids, send: () => ({ parts, sent: Promise.resolve() }) };
 }
 
 async function settleKeys(tx: Tx, arrivals: readonly Arrival[], now: EpochMs): Promise<GroupOutcome> {
@@ -195,7 +197,7 @@ function textsSoon(singles: readonly Arrival[], bodies: ReadonlyMap<Arrival, num
   return texts;
 }
 
-async function insertBodies(tx: Tx, fresh: readonly Arrival[], bodies: ReadonlyMap<Arrival, number>): Promise<Part[]> {
+async function insertBodies(tx: Tx, fresh: readonly Arrival[], bodies: ReadonlyMap<Arrival, number>): Promise<void> {
   const rows = fresh.flatMap((arrival) =>
     arrival.texts.map(({ sealed }, i) => ({
       id: idOf(bodies, arrival) + i,
@@ -213,17 +215,16 @@ async function insertBodies(tx: Tx, fresh: readonly Arrival[], bodies: ReadonlyM
       rows.map(({ sealed }) => sealed.sealed),
     ],
   );
-  return [];
 }
 
-async function insertAlerts(
+function sendAlerts(
   tx: Tx,
   entry: number,
   fresh: readonly Arrival[],
   bodies: ReadonlyMap<Arrival, number>,
   recipients: ReadonlyMap<string, number>,
   { names }: GroupTools,
-): Promise<Part[]> {
+): SentFacts[] {
   const alerts = fresh.map(({ id, day, organisation, producer, checked, texts, lists, ...rest }, i): AlertRow => {
     const { request, acceptedAt, expiresAt, holdUntil } = checked;
     return {
@@ -280,29 +281,27 @@ async function insertAlerts(
       binds: carriers.map((carrier) => names.bindId(carrier)),
     })),
   );
-  const error = { onConflict: 'error' } as const;
-  const inserted = await Promise.all([
-    insertFacts(tx, alert, alerts, entry, error),
-    insertFacts(tx, alertText, texts, entry, error),
-    insertFacts(tx, alertChange, changes, entry, error),
-    insertFacts(tx, alertRecipient, named, entry, error),
-    insertFacts(tx, alertTlv, tlvs, entry, error),
-  ]);
-  return inserted.flatMap(({ parts }) => parts);
+  return [
+    sendFacts(tx, alert, alerts, entry),
+    sendFacts(tx, alertText, texts, entry),
+    sendFacts(tx, alertChange, changes, entry),
+    sendFacts(tx, alertRecipient, named, entry),
+    sendFacts(tx, alertTlv, tlvs, entry),
+  ];
 }
 
 /** Deliveries of alerts to one number, and their chunks. */
-async function handOver(
+function handOver(
   tx: Tx,
   entry: number,
   singles: readonly Arrival[],
   firstId: number,
   bodies: ReadonlyMap<Arrival, number>,
   recipients: ReadonlyMap<string, number>,
+  spoken: ReadonlyMap<number, string>,
   now: EpochMs,
   { boss, names, policies }: GroupTools,
-): Promise<Part[]> {
-  const spoken = await languagesOf(tx, singles, recipients);
+): { deliveries: SentFacts; chunks: Promise<unknown> } {
   const rows: DeliveryRow[] = [];
   const chunks: NewChunk[] = [];
   let first = firstId;
@@ -346,15 +345,12 @@ async function handOver(
     });
     first += members.length;
   }
-  const [{ parts }] = await Promise.all([
-    insertFacts(tx, delivery, rows, entry, { onConflict: 'error' }),
-    insertChunks(tx, boss, chunks, now, 'new'),
-    notifyDispatch(
-      tx,
-      chunks.filter(({ notBefore, schedule }) => notBefore === null || schedule === 'carrier'),
-    ),
-  ]);
-  return [...parts];
+  const deliveries = sendFacts(tx, delivery, rows, entry);
+  const woken = chunks.filter(({ notBefore, schedule }) => notBefore === null || schedule === 'carrier');
+  return {
+    deliveries,
+    chunks: Promise.all([insertChunks(tx, boss, chunks, now, 'new'), notifyDispatch(tx, woken)]),
+  };
 }
 
 interface Gathered {

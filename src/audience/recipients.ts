@@ -1,7 +1,7 @@
 /** Recipients: MSISDN → id, for each organisation its own. The only place that writes an MSISDN. */
 import { randomFillSync } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
+import { type ChainWriter, insertFacts, type Part, type SentFacts, sendFacts } from '../audit/index.ts';
 import type { IdAllocator, Pool, Tx } from '../platform/index.ts';
 import { commitmentOf, SALT_BYTES } from './commitment.ts';
 import type { Msisdn } from './msisdn.ts';
@@ -27,8 +27,8 @@ export interface Resolved {
 export interface Assigned {
   /** By `recipientKey`; every wanted number is in it. */
   readonly ids: Map<string, number>;
-  /** Writes those that are new. @returns what the chain's entry must cover. */
-  readonly insert: (tx: Tx, entry: number) => Promise<Part[]>;
+  /** Sends those that are new, and says what the chain's entry must cover. */
+  readonly send: (tx: Tx, entry: number) => SentFacts;
 }
 
 export interface RecipientsOptions {
@@ -88,7 +88,7 @@ export class Recipients implements RecipientService {
   }
 
   /**
-   * `resolveIn` for who expects that what `lookUp` has not found is new, with ids before anything is written: `insert` may
+   * `resolveIn` for who expects that what `lookUp` has not found is new, with ids before anything is written: `send` may
    * go out together with what needs them. When another transaction made one of the numbers meanwhile, it fails with
    * 23505: then all of it is to be done again, with `resolveIn`.
    */
@@ -96,10 +96,7 @@ export class Recipients implements RecipientService {
     const { ids, missing } = split(wanted, (key) => known.get(key));
     const rows = missing.size === 0 ? [] : await this.#newRows([...missing.values()]);
     for (const row of rows) ids.set(recipientKey(row as Numbered), row.id);
-    const insert = async (tx: Tx, entry: number): Promise<Part[]> => [
-      ...(await insertFacts(tx, recipient, rows, entry, { onConflict: 'error' })).parts,
-    ];
-    return { ids, insert };
+    return { ids, send: (tx, entry) => sendFacts(tx, recipient, rows, entry) };
   }
 
   /** Keeps ids in memory. Only for transactions that have committed. */
