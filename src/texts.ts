@@ -1,20 +1,23 @@
 /** Texts for dispatch: sealed bodies, opened. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { FreshTexts } from './alerts/index.ts';
 import type { TextSource } from './dispatch/index.ts';
 import { KeyGone, TransactionFailed, type Vault } from './platform/index.ts';
 
 /** A keyring that can't be read is asked so often more, with these pauses: it may be a share that comes back. */
 const PAUSES_MS = [50, 200, 800];
 
-export function textSource(vault: Pick<Vault, 'open'>): TextSource {
+export function textSource(vault: Pick<Vault, 'open'>, fresh: Pick<FreshTexts, 'take'> | null = null): TextSource {
   return {
     async texts(bodies, pool) {
+      const texts = new Map<number, string | null>();
+      const sealed = fresh === null ? bodies : bodies.filter((body) => !put(texts, body, fresh.take(body)));
+      if (sealed.length === 0) return texts;
       const rows = await pool.query<{ id: number; key_ref: string; sealed: Buffer }>(
         'SELECT id, key_ref, sealed FROM body WHERE id = ANY($1::bigint[])',
-        [bodies],
+        [sealed],
         { retries: 2 },
       );
-      const texts = new Map<number, string | null>();
       for (const row of rows) {
         const text = await openedText(vault, row.key_ref, row.sealed);
         if (text !== undefined) texts.set(row.id, text);
@@ -22,6 +25,12 @@ export function textSource(vault: Pick<Vault, 'open'>): TextSource {
       return texts;
     },
   };
+}
+
+function put(texts: Map<number, string | null>, body: number, text: string | undefined): boolean {
+  if (text === undefined) return false;
+  texts.set(body, text);
+  return true;
 }
 
 /** Undefined: its key was shredded, so the text is as gone as if its row were. Null: it cannot be opened. */

@@ -3,7 +3,8 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { Vault } from '../src/platform/index.ts';
+import { FreshTexts } from '../src/alerts/index.ts';
+import { ManualClock, Vault } from '../src/platform/index.ts';
 import { textSource } from '../src/texts.ts';
 import { testDatabase } from './support/database.ts';
 
@@ -42,6 +43,17 @@ test('one text that is changed or whose key cannot be read is null, one whose ke
         [5, 'text 5'],
       ]),
     );
+    // A fresh one is given as it is, once; all else is read.
+    const fresh = new FreshTexts(new ManualClock());
+    fresh.add(1, 'fresh 1');
+    const source = textSource(vault, fresh);
+    expect(await source.texts([1, 5], dispatch)).toEqual(
+      new Map([
+        [1, 'fresh 1'],
+        [5, 'text 5'],
+      ]),
+    );
+    expect(await source.texts([1], dispatch)).toEqual(new Map([[1, 'text 1']]));
     // The key was asked for again before it was given up.
     expect(performance.now() - from).toBeGreaterThan(1_000);
   } finally {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { commitProxy } from '../../test/support/commit-proxy.ts';
 import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
 import type { Principal } from '../access/index.ts';
@@ -15,6 +15,7 @@ import { openWorld, type World } from '../fanout/testing.ts';
 import { type Clock, Pool, Vault } from '../platform/index.ts';
 import type { CarrierPolicy, LaneName, Policies } from '../policy/index.ts';
 import { addProgress, FINAL, finalState, OUTCOME, submission } from '../records/index.ts';
+import { FreshTexts } from './fresh-texts.ts';
 import { Intake, type IntakeLimits } from './intake.ts';
 import type { NetworkLookup } from './portability.ts';
 import { Alerts } from './service.ts';
@@ -64,6 +65,7 @@ async function open(
     clock?: Clock;
     policies?: Policies;
     networks?: NetworkLookup;
+    fresh?: FreshTexts;
   } = {},
 ): Promise<Rig> {
   const pool = options.pool ?? db.database.pools.intake;
@@ -85,6 +87,7 @@ async function open(
     onTrouble: () => undefined,
     onGroup: (group) => rig.groups.push(group),
     limits: options.limits,
+    fresh: options.fresh,
   });
   rig.alerts = new Alerts({
     pool: db.database.pools.reader,
@@ -262,6 +265,57 @@ describe('an alert to one number', () => {
       expect(row.n).toBeLessThanOrEqual(world.names.routeName(row.route) === 'main' ? 175 : 10);
     }
     await expectVerified();
+  });
+
+  test('takes its number as another transaction has made it meanwhile, and so do the others of its group', async () => {
+    const { alerts, groups } = await open();
+    const [shared, own] = [number(), number()];
+    const made = Promise.withResolvers<number | undefined>();
+    const release = Promise.withResolvers<void>();
+    const other = await ChainWriter.open(db.database.pools.control, world.clock, world.process, 'recipients');
+    const holder = other.append(async (tx, entry) => {
+      const { ids, parts } = await world.recipients.resolveIn(tx, entry, [{ organisation: 1, msisdn: shared }]);
+      made.resolve([...ids.values()][0]);
+      await release.promise;
+      return { value: undefined, parts };
+    });
+    const id = await made.promise;
+    const waiting = [shared, own].map((to) => alerts.submit(principal(), request({ to: [to] }), `to ${to}`));
+    // It waits for the row, not for long: a statement of intake gives up after 250 ms.
+    await vi.waitFor(async () => {
+      const [row] = await query<{ n: number }>('select count(*) as n from pg_locks where not granted');
+      expect(row?.n).toBeGreaterThan(0);
+    });
+    release.resolve();
+    await holder;
+    const ids = (await Promise.all(waiting)).map((result) => accepted(result).id);
+    const rows = await query<{ recipient: number }>('select recipient from delivery where alert = $1::uuid', [ids[0]]);
+    expect(rows).toEqual([{ recipient: id }]);
+    expect(groups).toEqual([{ alerts: 2, ms: expect.any(Number), failed: false }]);
+    await expectVerified();
+  });
+
+  test('is given to dispatch with its text, unless that is secret, for later, or one of several', async () => {
+    const fresh = new FreshTexts(world.clock);
+    const { alerts } = await open({ fresh });
+    const several = [
+      { language: 'en', text: 'Evacuate.' },
+      { language: 'sv', text: 'Evakuera.' },
+    ];
+    for (const change of [
+      {},
+      { secret: true },
+      { notBefore: world.clock.now() + 60_000 },
+      { texts: several },
+      { to: [number(), number()] },
+    ])
+      accepted(await alerts.submit(principal(), request(change), null));
+    expect(fresh.size).toBe(1);
+    const { id } = accepted(
+      await alerts.submit(principal(), request({ texts: [{ language: null, text: 'Now.' }] }), null),
+    );
+    const [row] = await query<{ body: number }>('select body from delivery where alert = $1::uuid', [id]);
+    expect(fresh.take(row?.body as number)).toBe('Now.');
   });
 
   test('gets the text of the language of its recipient, else the first', async () => {

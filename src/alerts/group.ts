@@ -7,13 +7,14 @@
  * The work may be run again by the chain's writer: nothing here outlives a transaction that was rolled back.
  */
 import type { PgBoss } from 'pg-boss';
-import { type Recipients, recipientKey } from '../audience/index.ts';
-import { insertFacts, type Part } from '../audit/index.ts';
+import { type Assigned, type Recipients, type Resolved, recipientKey } from '../audience/index.ts';
+import { type SentFacts, sendFacts, type Written } from '../audit/index.ts';
 import { insertChunks, type NewChunk, notifyDispatch, scheduleOf } from '../dispatch/index.ts';
 import { chunkSize, insertFanoutJobs, notifyFanout, routeTps } from '../fanout/index.ts';
 import type { Clock, EpochMs, Sealed, Tx } from '../platform/index.ts';
 import { type LaneName, type Names, type Policies, routeOf } from '../policy/index.ts';
 import { type DeliveryRow, delivery } from '../records/index.ts';
+import type { FreshTexts } from './fresh-texts.ts';
 import { type Fingerprint, type KnownKey, readKeys, takeKeys } from './idempotency.ts';
 import type { CheckedRequest } from './rules.ts';
 import { type AlertRow, alert, alertChange, alertRecipient, alertText, alertTlv } from './tables.ts';
@@ -25,6 +26,8 @@ export interface GroupTools {
   names: Names;
   policies: Policies;
   recipients: Recipients;
+  /** Left out where nothing is dispatched in this process. */
+  fresh?: FreshTexts | undefined;
 }
 
 export interface SealedText {
@@ -60,6 +63,8 @@ export interface GroupResult {
   readonly outcome: GroupOutcome;
   /** To be remembered after the commit. */
   readonly recipients: ReadonlyMap<string, number>;
+  /** Texts that dispatch will ask for in a moment, by their ids; none that is secret. */
+  readonly texts: ReadonlyMap<number, string>;
 }
 
 /** One number and no list: its delivery is written at once, and is the alert's whole progress. */
@@ -73,6 +78,8 @@ export const idsOf = (arrivals: readonly Arrival[]): number =>
 /**
  * @param firstId of `idsOf(arrivals)` ids. They are taken before the transaction: a session must not wait for another of
  *   its pool.
+ * @param numbers `mostly-new`: when another transaction makes one of the new numbers at the same time, it fails with 23505
+ *   and is to be run again as `contested`, which waits for the other.
  */
 export async function writeGroup(
   tx: Tx,
@@ -80,22 +87,28 @@ export async function writeGroup(
   arrivals: readonly Arrival[],
   firstId: number,
   tools: GroupTools,
-): Promise<{ value: GroupResult; parts: Part[] }> {
+  numbers: 'mostly-new' | 'contested' = 'mostly-new',
+): Promise<Written<GroupResult>> {
   const now = tools.clock.now();
-  const outcome = await settleKeys(tx, arrivals, now);
+  // Numbers of repeated requests are looked up in vain: those are few, and the others wait for one round trip less.
+  const [outcome, known] = await Promise.all([
+    settleKeys(tx, arrivals, now),
+    numbers === 'mostly-new' ? tools.recipients.lookUp(tx, numbersOf(arrivals)) : null,
+  ]);
   const fresh = arrivals.filter((arrival) => outcome.get(arrival)?.kind === 'new');
-  if (fresh.length === 0) return { value: { outcome, recipients: new Map() }, parts: [] };
+  if (fresh.length === 0) return { value: { outcome, recipients: new Map(), texts: new Map() }, parts: [] };
 
-  const parts: Part[] = [];
-  const numbers = fresh.flatMap(({ organisation, named }) => named.map(({ msisdn }) => ({ organisation, msisdn })));
-  const { ids: recipients, parts: newRecipients } = await tools.recipients.resolveIn(tx, entry, numbers);
-  parts.push(...newRecipients);
+  const wanted = numbersOf(fresh);
+  const { ids: recipients, send } =
+    known === null
+      ? await resolved(tools.recipients.resolveIn(tx, entry, wanted))
+      : await tools.recipients.assign(known, wanted);
 
   const { bodies, next } = numberBodies(fresh, firstId);
   const singles = fresh.filter(isSingle);
   const others = fresh.filter((arrival) => !isSingle(arrival));
-  const fanOut = async (): Promise<Part[]> => {
-    if (others.length === 0) return [];
+  const fanOut = async (): Promise<void> => {
+    if (others.length === 0) return;
     const priority = (arrival: Arrival): number => tools.policies.lanes[laneOf(arrival)].priority;
     await insertFanoutJobs(
       tx,
@@ -103,17 +116,30 @@ export async function writeGroup(
       others.map((arrival) => ({ day: arrival.day, alert: arrival.id, priority: priority(arrival) })),
     );
     await notifyFanout(tx);
-    return [];
   };
-  // None of these needs an answer of another: together they cost a few round trips less.
-  const written = await Promise.all([
-    insertBodies(tx, fresh, bodies),
-    insertAlerts(tx, entry, fresh, bodies, recipients, tools),
-    singles.length > 0 ? handOver(tx, entry, singles, next, bodies, recipients, now, tools) : [],
-    fanOut(),
-  ]);
-  parts.push(...written.flat());
-  return { value: { outcome, recipients }, parts };
+  const spoken = await languagesOf(tx, singles, recipients);
+  // None of these needs an answer of another: together, and with the entry of the chain, they are one round trip.
+  const facts = [send(tx, entry), ...sendAlerts(tx, entry, fresh, bodies, recipients, tools)];
+  const sent: Promise<unknown>[] = [insertBodies(tx, fresh, bodies), fanOut()];
+  if (singles.length > 0) {
+    const over = handOver(tx, entry, singles, next, bodies, recipients, spoken, now, tools);
+    facts.push(over.deliveries);
+    sent.push(over.chunks);
+  }
+  return {
+    value: { outcome, recipients, texts: textsSoon(singles, bodies) },
+    parts: facts.flatMap(({ parts }) => parts),
+    sent: Promise.all([...facts.map((each) => each.sent), ...sent]),
+  };
+}
+
+const numbersOf = (arrivals: readonly Arrival[]) =>
+  arrivals.flatMap(({ organisation, named }) => named.map(({ msisdn }) => ({ organisation, msisdn })));
+
+/** What is written already. */
+async function resolved(resolving: Promise<Resolved>): Promise<Assigned> {
+  const { ids, parts } = await resolving;
+  return { ids, send: () => ({ parts, sent: Promise.resolve() }) };
 }
 
 async function settleKeys(tx: Tx, arrivals: readonly Arrival[], now: EpochMs): Promise<GroupOutcome> {
@@ -160,7 +186,18 @@ function numberBodies(fresh: readonly Arrival[], first: number): { bodies: Map<A
   return { bodies, next };
 }
 
-async function insertBodies(tx: Tx, fresh: readonly Arrival[], bodies: ReadonlyMap<Arrival, number>): Promise<Part[]> {
+function textsSoon(singles: readonly Arrival[], bodies: ReadonlyMap<Arrival, number>): Map<number, string> {
+  const texts = new Map<number, string>();
+  for (const arrival of singles) {
+    const { request, holdUntil } = arrival.checked;
+    const [only, other] = request.texts;
+    if (request.secret || holdUntil !== null || only === undefined || other !== undefined) continue;
+    texts.set(idOf(bodies, arrival), only.text);
+  }
+  return texts;
+}
+
+async function insertBodies(tx: Tx, fresh: readonly Arrival[], bodies: ReadonlyMap<Arrival, number>): Promise<void> {
   const rows = fresh.flatMap((arrival) =>
     arrival.texts.map(({ sealed }, i) => ({
       id: idOf(bodies, arrival) + i,
@@ -178,17 +215,16 @@ async function insertBodies(tx: Tx, fresh: readonly Arrival[], bodies: ReadonlyM
       rows.map(({ sealed }) => sealed.sealed),
     ],
   );
-  return [];
 }
 
-async function insertAlerts(
+function sendAlerts(
   tx: Tx,
   entry: number,
   fresh: readonly Arrival[],
   bodies: ReadonlyMap<Arrival, number>,
   recipients: ReadonlyMap<string, number>,
   { names }: GroupTools,
-): Promise<Part[]> {
+): SentFacts[] {
   const alerts = fresh.map(({ id, day, organisation, producer, checked, texts, lists, ...rest }, i): AlertRow => {
     const { request, acceptedAt, expiresAt, holdUntil } = checked;
     return {
@@ -245,29 +281,27 @@ async function insertAlerts(
       binds: carriers.map((carrier) => names.bindId(carrier)),
     })),
   );
-  const error = { onConflict: 'error' } as const;
-  const inserted = await Promise.all([
-    insertFacts(tx, alert, alerts, entry, error),
-    insertFacts(tx, alertText, texts, entry, error),
-    insertFacts(tx, alertChange, changes, entry, error),
-    insertFacts(tx, alertRecipient, named, entry, error),
-    insertFacts(tx, alertTlv, tlvs, entry, error),
-  ]);
-  return inserted.flatMap(({ parts }) => parts);
+  return [
+    sendFacts(tx, alert, alerts, entry),
+    sendFacts(tx, alertText, texts, entry),
+    sendFacts(tx, alertChange, changes, entry),
+    sendFacts(tx, alertRecipient, named, entry),
+    sendFacts(tx, alertTlv, tlvs, entry),
+  ];
 }
 
 /** Deliveries of alerts to one number, and their chunks. */
-async function handOver(
+function handOver(
   tx: Tx,
   entry: number,
   singles: readonly Arrival[],
   firstId: number,
   bodies: ReadonlyMap<Arrival, number>,
   recipients: ReadonlyMap<string, number>,
+  spoken: ReadonlyMap<number, string>,
   now: EpochMs,
   { boss, names, policies }: GroupTools,
-): Promise<Part[]> {
-  const spoken = await languagesOf(tx, singles, recipients);
+): { deliveries: SentFacts; chunks: Promise<unknown> } {
   const rows: DeliveryRow[] = [];
   const chunks: NewChunk[] = [];
   let first = firstId;
@@ -311,15 +345,12 @@ async function handOver(
     });
     first += members.length;
   }
-  const [{ parts }] = await Promise.all([
-    insertFacts(tx, delivery, rows, entry, { onConflict: 'error' }),
-    insertChunks(tx, boss, chunks, now),
-    notifyDispatch(
-      tx,
-      chunks.filter(({ notBefore, schedule }) => notBefore === null || schedule === 'carrier'),
-    ),
-  ]);
-  return [...parts];
+  const deliveries = sendFacts(tx, delivery, rows, entry);
+  const woken = chunks.filter(({ notBefore, schedule }) => notBefore === null || schedule === 'carrier');
+  return {
+    deliveries,
+    chunks: Promise.all([insertChunks(tx, boss, chunks, now, 'new'), notifyDispatch(tx, woken)]),
+  };
 }
 
 interface Gathered {

@@ -9,6 +9,8 @@
  * | `complete` | fanned out, and every delivery has its final state |
  * | `cancelled` | cancelled by its producer; what was handed over still comes to its own end |
  */
+
+export { FreshTexts } from './fresh-texts.ts';
 export { INTAKE_LIMITS, Intake, type IntakeLimits, type IntakeOptions } from './intake.ts';
 export { HttpPortability, type LookupOutcome, type NetworkLookup } from './portability.ts';
 export type { Backlog } from './predict.ts';

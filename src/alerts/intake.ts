@@ -211,8 +211,15 @@ export class Intake {
   async #commit(writer: ChainWriter, group: readonly Waiting[]): Promise<GroupOutcome> {
     const arrivals = group.map(({ arrival }) => arrival);
     const firstId = await this.#o.ids.take(idsOf(arrivals));
-    const result = await writer.append((tx, entry) => writeGroup(tx, entry, arrivals, firstId, this.#o));
+    const write = (numbers: 'mostly-new' | 'contested') =>
+      writer.append((tx, entry) => writeGroup(tx, entry, arrivals, firstId, this.#o, numbers));
+    const result = await write('mostly-new').catch((error: unknown) => {
+      if (!isTaken(error)) throw error;
+      return write('contested');
+    });
     this.#o.recipients.remember(result.recipients);
+    const { fresh } = this.#o;
+    if (fresh !== undefined) for (const [body, text] of result.texts) fresh.add(body, text);
     return result.outcome;
   }
 
@@ -246,6 +253,10 @@ function unavailability(error: unknown): 'rolled-back' | 'uncertain' | null {
   if (error.outcome === 'uncertain') return 'uncertain';
   return /^2[23]/.test(error.code ?? '') || isLocked(error) ? null : 'rolled-back';
 }
+
+/** unique_violation: as a rule somebody else made a number at the same time. */
+const isTaken = (error: unknown): boolean =>
+  error instanceof TransactionFailed && error.outcome === 'rolled-back' && error.code === '23505';
 
 /** lock_not_available: `lock_timeout` ran out. */
 const isLocked = (error: unknown): boolean => error instanceof TransactionFailed && error.code === '55P03';

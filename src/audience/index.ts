@@ -5,6 +5,13 @@
 export { CsvRefused } from './csv.ts';
 export { Lists, type ListsOptions } from './lists.ts';
 export { E164, type Msisdn, parseMsisdn } from './msisdn.ts';
-export { type Numbered, Recipients, type RecipientsOptions, type Resolved, recipientKey } from './recipients.ts';
+export {
+  type Assigned,
+  type Numbered,
+  Recipients,
+  type RecipientsOptions,
+  type Resolved,
+  recipientKey,
+} from './recipients.ts';
 export { AUDIENCE_TABLES, type RecipientRow, recipient } from './tables.ts';
 export type * from './types.ts';

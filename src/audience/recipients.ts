@@ -1,7 +1,7 @@
 /** Recipients: MSISDN → id, for each organisation its own. The only place that writes an MSISDN. */
 import { randomFillSync } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
+import { type ChainWriter, insertFacts, type Part, type SentFacts, sendFacts } from '../audit/index.ts';
 import type { IdAllocator, Pool, Tx } from '../platform/index.ts';
 import { commitmentOf, SALT_BYTES } from './commitment.ts';
 import type { Msisdn } from './msisdn.ts';
@@ -22,6 +22,13 @@ export interface Resolved {
   readonly ids: Map<string, number>;
   /** What the chain's entry must cover: the recipients that are new. */
   readonly parts: Part[];
+}
+
+export interface Assigned {
+  /** By `recipientKey`; every wanted number is in it. */
+  readonly ids: Map<string, number>;
+  /** Sends those that are new, and says what the chain's entry must cover. */
+  readonly send: (tx: Tx, entry: number) => SentFacts;
 }
 
 export interface RecipientsOptions {
@@ -56,14 +63,7 @@ export class Recipients implements RecipientService {
    * `remember` after the commit, not before: a new one may be rolled back.
    */
   async resolveIn(tx: Tx, entry: number, wanted: readonly Numbered[]): Promise<Resolved> {
-    const ids = new Map<string, number>();
-    const missing = new Map<string, Numbered>();
-    for (const each of wanted) {
-      const key = recipientKey(each);
-      const id = this.#known.get(key);
-      if (id === undefined) missing.set(key, each);
-      else ids.set(key, id);
-    }
+    const { ids, missing } = split(wanted, (key) => this.#known.get(key));
     await find(tx, missing, ids);
     if (missing.size === 0) return { ids, parts: [] };
 
@@ -78,6 +78,25 @@ export class Recipients implements RecipientService {
     await find(tx, missing, ids);
     if (missing.size > 0) throw new Error('a recipient was erased while it was looked up');
     return { ids, parts: [...parts] };
+  }
+
+  /** Which of these numbers are known already. Waits for nothing but its own answer. */
+  async lookUp(tx: Tx, wanted: readonly Numbered[]): Promise<Map<string, number>> {
+    const { ids, missing } = split(wanted, (key) => this.#known.get(key));
+    await find(tx, missing, ids);
+    return ids;
+  }
+
+  /**
+   * `resolveIn` for who expects that what `lookUp` has not found is new, with ids before anything is written: `send` may
+   * go out together with what needs them. When another transaction made one of the numbers meanwhile, it fails with
+   * 23505: then all of it is to be done again, with `resolveIn`.
+   */
+  async assign(known: ReadonlyMap<string, number>, wanted: readonly Numbered[]): Promise<Assigned> {
+    const { ids, missing } = split(wanted, (key) => known.get(key));
+    const rows = missing.size === 0 ? [] : await this.#newRows([...missing.values()]);
+    for (const row of rows) ids.set(recipientKey(row as Numbered), row.id);
+    return { ids, send: (tx, entry) => sendFacts(tx, recipient, rows, entry) };
   }
 
   /** Keeps ids in memory. Only for transactions that have committed. */
@@ -137,6 +156,21 @@ export class Recipients implements RecipientService {
       return { id: first + index, organisation, msisdn, salt, commitment: commitmentOf(salt, msisdn) };
     });
   }
+}
+
+function split(
+  wanted: readonly Numbered[],
+  idOf: (key: string) => number | undefined,
+): { ids: Map<string, number>; missing: Map<string, Numbered> } {
+  const ids = new Map<string, number>();
+  const missing = new Map<string, Numbered>();
+  for (const each of wanted) {
+    const key = recipientKey(each);
+    const id = idOf(key);
+    if (id === undefined) missing.set(key, each);
+    else ids.set(key, id);
+  }
+  return { ids, missing };
 }
 
 /**

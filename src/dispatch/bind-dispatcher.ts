@@ -341,12 +341,14 @@ export class BindDispatcher {
 
   /** For all processes to know. */
   get ownState(): OwnBind {
+    // Counting tokens takes as long as there are many, and few who ask what it is able to want them.
+    const tokens = (): number => this.tokens;
     return {
       id: this.#o.bind.id,
       name: this.name,
       fence: this.#holder?.fence ?? null,
       condition: this.condition,
-      tokens: this.tokens,
+      tokens,
       excess: (now) => this.health.excess(now),
     };
   }

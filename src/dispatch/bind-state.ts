@@ -29,7 +29,7 @@ export interface OwnBind {
   /** Null: another process has it, or none. */
   readonly fence: number | null;
   readonly condition: BindCondition;
-  readonly tokens: number;
+  tokens(): number;
   excess(now: EpochMs): number | null;
 }
 
@@ -226,7 +226,7 @@ export class BindStates {
           sorted.map(({ fence }) => fence),
           sorted.map(({ condition }) => condition),
           sorted.map((bind) => bind.excess(now)),
-          sorted.map(({ tokens }) => Math.floor(tokens)),
+          sorted.map((bind) => Math.floor(bind.tokens())),
           sorted.map(({ name }) => this.#written.get(name)?.since ?? now),
         ],
       );

@@ -75,8 +75,16 @@ export async function createDispatchQueues(boss: PgBoss, routes: string[], lanes
 /**
  * Inserts chunk rows and their jobs in the caller's transaction; work for later gets its job when it is due (later.ts).
  * Does not notify: one NOTIFY per transaction is enough.
+ * @param ids `repeatable`: those that are there already are left out, with their jobs. `new`: none is, and one that were
+ *   would fail the transaction; so the jobs wait for no answer.
  */
-export async function insertChunks(tx: Tx, boss: PgBoss, chunks: readonly NewChunk[], now: EpochMs): Promise<void> {
+export async function insertChunks(
+  tx: Tx,
+  boss: PgBoss,
+  chunks: readonly NewChunk[],
+  now: EpochMs,
+  ids: 'repeatable' | 'new' = 'repeatable',
+): Promise<void> {
   if (chunks.length === 0) return;
   const rows = chunks.map((chunk) => ({
     id: chunk.id,
@@ -106,7 +114,7 @@ export async function insertChunks(tx: Tx, boss: PgBoss, chunks: readonly NewChu
     created_at: now,
     queued: chunk.notBefore === null || chunk.notBefore <= now || chunk.schedule === 'carrier',
   }));
-  const inserted = await tx.query<{ id: number }>(
+  const inserting = tx.query<{ id: number }>(
     `INSERT INTO chunk (id, day, alert, lane, route, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate,
                         returns, priority, not_before, expires_min, expires_max, job, parked, created_at, queued)
      SELECT id, day, alert, lane, route, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate,
@@ -115,16 +123,16 @@ export async function insertChunks(tx: Tx, boss: PgBoss, chunks: readonly NewChu
             first_delivery bigint, deliveries integer, delivery_ids bigint[], attempt smallint, possible_duplicate boolean,
             returns smallint, priority integer, not_before bigint, expires_min bigint, expires_max bigint, job uuid,
             parked boolean, created_at bigint, queued boolean)
-     ON CONFLICT (id) DO NOTHING RETURNING id`,
+     ${ids === 'new' ? '' : 'ON CONFLICT (id) DO NOTHING RETURNING id'}`,
     [JSON.stringify(rows)],
   );
-  const fresh = new Set(inserted.map((row) => row.id));
+  const fresh = ids === 'new' ? null : new Set((await inserting).map((row) => row.id));
   const jobs = chunks.flatMap(({ id, lane, route }, index) => {
     const row = rows[index];
-    const hasJob = row?.queued === true && !row.parked && fresh.has(id);
+    const hasJob = row?.queued === true && !row.parked && fresh?.has(id) !== false;
     return hasJob ? [{ lane, route, id, job: row.job, priority: row.priority }] : [];
   });
-  await insertJobs(tx, boss, jobs);
+  await Promise.all([inserting, insertJobs(tx, boss, jobs)]);
 }
 
 /** Puts chunks into their queues. */

@@ -136,6 +136,25 @@ test('statements sent at once inside one transaction go one after another, all o
   expect([await isThere(ids[49] ?? 0), await isThere(more[0] ?? 0)]).toEqual([true, false]);
 });
 
+test('of statements sent at once each fails with what the first failure was, whichever is heard first', async () => {
+  const pool = openPool();
+  const id = newId();
+  const heard: unknown[] = [];
+  const failed = await failure(
+    pool.run(async (tx) => {
+      const first = async (): Promise<void> => {
+        // Deeper in promises: the one behind it is heard before.
+        const deep = async (): Promise<unknown> => await tx.query('insert into thing values ($1), ($1)', [id]);
+        await deep();
+      };
+      const second = tx.query('insert into other values ($1)', [id]);
+      second.catch((error: unknown) => heard.push(error));
+      await Promise.all([second, first(), tx.query('insert into other values ($1)', [newId()])]);
+    }),
+  );
+  expect([failed.code, failed.constraint, heard]).toEqual(['23505', 'thing_pkey', []]);
+});
+
 test('a statement that nobody waited for still belongs to the transaction', async () => {
   const id = newId();
   const error = await failure(

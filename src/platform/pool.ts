@@ -373,7 +373,9 @@ class Transaction implements Tx {
       }
       // COMMIT was never sent, so nothing of it can stay.
       const { message, code, constraint, table } = error;
-      throw this.#fail(new TransactionFailed('rolled-back', message, { code, constraint, table }));
+      this.#fail(new TransactionFailed('rolled-back', message, { code, constraint, table }));
+      // Of statements that went out together the first that failed says why: those behind it only that one did (25P02).
+      throw this.failure;
     } finally {
       if (--this.#pending === 0) this.#settled?.();
     }

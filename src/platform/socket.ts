@@ -17,6 +17,7 @@ export class SingleUseSocket extends EventEmitter {
   readonly #socket: net.Socket;
   readonly #onEnd: (error: Error & { code?: string }) => void;
   #ended = false;
+  #gathering = false;
 
   constructor(socket: net.Socket, onEnd: (error: Error & { code?: string }) => void) {
     super();
@@ -34,8 +35,21 @@ export class SingleUseSocket extends EventEmitter {
     return this.#ended ? 'closed' : this.#socket.readyState;
   }
 
+  /**
+   * What is written in one turn goes out in one piece: statements that wait for nothing would each be a write of their own
+   * otherwise, and each wakes the backend.
+   */
   write(chunk: Buffer, done?: () => void): boolean {
-    return this.#ended ? true : this.#socket.write(chunk, done);
+    if (this.#ended) return true;
+    if (!this.#gathering) {
+      this.#gathering = true;
+      this.#socket.cork();
+      process.nextTick(() => {
+        this.#gathering = false;
+        this.#socket.uncork();
+      });
+    }
+    return this.#socket.write(chunk, done);
   }
 
   /** postgres.js says goodbye: nothing is in flight any more. */
