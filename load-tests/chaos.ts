@@ -51,6 +51,7 @@ const HALF_OPEN_MS = 6_000;
 const NOTIFY_LOST_MS = 2_000;
 /** An armed fault that strikes nothing within this is tried again with another server. */
 const STRIKES_WITHIN_MS = 4_000;
+const STRIKE_TRIES = 10;
 
 export async function chaos(options: Record<string, string>): Promise<ChaosFigures> {
   const seed = Number(options.seed ?? 1);
@@ -174,10 +175,10 @@ async function strike(cluster: Cluster, fault: Fault, fired: Record<Fault, numbe
     }
     case 'freezeInClaim':
     case 'freezeInJournal': {
-      for (;;) {
+      for (let tries = 0; tries < STRIKE_TRIES; tries++) {
         const { unit, accounts } = await victim(cluster, random);
         const { promise, resolve } = Promise.withResolvers<boolean>();
-        unit.link.onCommit(fault === 'freezeInClaim' ? 'dispatch' : 'journal', () => {
+        unit.link.onCommit(fault === 'freezeInClaim' ? 'urgent' : 'journal', () => {
           freeze(unit);
           resolve(true);
         });
@@ -191,12 +192,13 @@ async function strike(cluster: Cluster, fault: Fault, fired: Record<Fault, numbe
         fired[fault]++;
         return;
       }
+      throw new Error('no transaction came to strike in');
     }
     case 'lostAnswer': {
-      for (;;) {
+      for (let tries = 0; tries < STRIKE_TRIES; tries++) {
         const { unit } = await victim(cluster, random);
         const before = unit.link.fired.lostAnswer;
-        unit.link.loseAnswer(random.pick(['dispatch', 'journal', 'intake']));
+        unit.link.loseAnswer(random.pick(['dispatch', 'urgent', 'journal', 'intake']));
         const until = performance.now() + STRIKES_WITHIN_MS;
         while (unit.link.fired.lostAnswer === before && performance.now() < until) await sleep(20);
         unit.link.disarm();
@@ -204,6 +206,7 @@ async function strike(cluster: Cluster, fault: Fault, fired: Record<Fault, numbe
         fired.lostAnswer++;
         return;
       }
+      throw new Error('no COMMIT came whose answer could be lost');
     }
     case 'halfOpen': {
       const { unit, accounts } = await victim(cluster, random);

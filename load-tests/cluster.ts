@@ -21,6 +21,8 @@ const LISTED = 2_000;
 const BACKLOG_MIN = 1_500;
 const RECOVERED_WITHIN_MS = 20_000;
 const POST_MS = 5_000;
+/** Its key is being stored by another try; more urgent lanes go first. */
+const AGAIN: ReadonlySet<number> = new Set([409, 429]);
 
 export interface Unit {
   readonly number: number;
@@ -195,12 +197,15 @@ export class Cluster {
       ),
       this.#every(500, () => this.#broadcast()),
     ];
+    // Heard when the load is stopped: until then what the scenario stands on must stay in its hands.
+    for (const posting of this.#posting) posting.catch(() => undefined);
   }
 
   async stopLoad(): Promise<void> {
     this.#stopped = true;
-    await Promise.all(this.#posting);
+    const posting = this.#posting;
     this.#posting = [];
+    await Promise.all(posting);
   }
 
   async #every(ms: number, work: () => Promise<void>): Promise<void> {
@@ -252,7 +257,7 @@ export class Cluster {
         this.accepted.push({ id: answer.body.id, ...kind });
         return;
       }
-      if (answer !== null && answer.status < 500 && answer.status !== 409)
+      if (answer !== null && answer.status < 500 && !AGAIN.has(answer.status))
         throw new Error(`an alert was answered ${answer.status}: ${JSON.stringify(answer.body)}`);
       await sleep(50);
     }
