@@ -29,23 +29,21 @@ export interface SentFacts {
   readonly sent: Promise<unknown>;
 }
 
-const NOTHING: SentFacts = { parts: [], sent: Promise.resolve() };
-
-/** What `insertFacts` does under `'error'`, without waiting for the answer: all are new, or none stays. */
+/** What `insertFacts` does under `'error'`, without waiting for the answer: all are new, or none stays. `rows` in the order of the key. */
 export function sendFacts<Row extends object>(
   tx: Tx,
   table: FactTable<Row>,
   rows: readonly Row[],
   entry: number,
-): SentFacts {
-  if (rows.length === 0) return NOTHING;
+): SentFacts & { readonly rows: readonly Row[] } {
+  if (rows.length === 0) return { rows, parts: [], sent: Promise.resolve() };
   const shared = sharedCells(table, rows);
   const sorted = sortByKey({ ...table, key: table.key.filter(({ property }) => !shared.has(property)) }, rows);
   const { lines, parameters } = encode(table, sorted, shared);
   parameters.push(String(entry));
   const sent = tx.query(statementsOf(table, shared).insert, parameters);
   // Hashed while the server writes.
-  return { parts: partsOf(table, sorted, lines), sent };
+  return { rows: sorted, parts: partsOf(table, sorted, lines), sent };
 }
 
 /**
@@ -66,9 +64,9 @@ export async function insertFacts<Row extends object>(
 ): Promise<InsertedFacts<Row>> {
   if (rows.length === 0) return { inserted: [], parts: [] };
   if (options.onConflict === 'error') {
-    const { parts, sent } = sendFacts(tx, table, rows, entry);
+    const { rows: inserted, parts, sent } = sendFacts(tx, table, rows, entry);
     await sent;
-    return { inserted: sortByKey(table, rows), parts };
+    return { inserted, parts };
   }
   const shared = sharedCells(table, rows);
   const order = table.key.filter(({ property }) => !shared.has(property));

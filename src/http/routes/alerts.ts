@@ -91,68 +91,56 @@ export function alertRoutes(app: OpenAPIHono<HttpEnv>, services: Services, door:
     return c.json(showAlert(alert), 200);
   });
 
-  const cancel = createRoute({
-    method: 'post',
-    path: '/v1/alerts/{id}/cancel',
-    tags: ['Alerts'],
+  for (const { act, done, also, ...words } of STEPS) {
+    const step = createRoute({
+      method: 'post',
+      path: `/v1/alerts/{id}/${act}`,
+      tags: ['Alerts'],
+      ...words,
+      security: [{ apiKey: ['alerts:write'] }],
+      middleware: [authenticated(services.keys, 'alerts:write')] as const,
+      request: { params: idParam },
+      responses: {
+        200: { description: done, content: { 'application/json': { schema: alertView } } },
+        ...problems('not-found', 'lane-not-allowed', ...also),
+      },
+    });
+    app.openapi(step, async (c) => {
+      const result = await services.alerts[act](c.get('principal'), uuidOr404(c.req.valid('param').id));
+      return c.json(showAlert(alertAfter(result)), 200);
+    });
+  }
+}
+
+/** What a producer may do with an alert that was accepted; each needs no body, and doing it twice changes nothing. */
+const STEPS = [
+  {
+    act: 'cancel',
     summary: 'Cancel what has not been handed over',
     description:
       'Needs no body. What a carrier has accepted already comes to its own end, unless policy has it asked back by cancel_sm.',
-    security: [{ apiKey: ['alerts:write'] }],
-    middleware: [authenticated(services.keys, 'alerts:write')] as const,
-    request: { params: idParam },
-    responses: {
-      200: { description: 'Cancelled, now or before', content: { 'application/json': { schema: alertView } } },
-      ...problems('not-found', 'already-final', 'lane-not-allowed'),
-    },
-  });
-  app.openapi(cancel, async (c) => {
-    const result = await services.alerts.cancel(c.get('principal'), uuidOr404(c.req.valid('param').id));
-    return c.json(showAlert(cancelled(result)), 200);
-  });
-
-  const pause = createRoute({
-    method: 'post',
-    path: '/v1/alerts/{id}/pause',
-    tags: ['Alerts'],
+    done: 'Cancelled, now or before',
+    also: ['already-final'],
+  },
+  {
+    act: 'pause',
     summary: 'Hold back what has not been handed over',
     description:
       'Needs no body. In force everywhere within a second. Nothing is lost, and what expires meanwhile is never sent. ' +
       'An alert that is paused already stays so.',
-    security: [{ apiKey: ['alerts:write'] }],
-    middleware: [authenticated(services.keys, 'alerts:write')] as const,
-    request: { params: idParam },
-    responses: {
-      200: { description: 'Paused, now or before', content: { 'application/json': { schema: alertView } } },
-      ...problems('not-found', 'already-final', 'lane-not-allowed'),
-    },
-  });
-  app.openapi(pause, async (c) => {
-    const result = await services.alerts.pause(c.get('principal'), uuidOr404(c.req.valid('param').id));
-    return c.json(showAlert(cancelled(result)), 200);
-  });
-
-  const resume = createRoute({
-    method: 'post',
-    path: '/v1/alerts/{id}/resume',
-    tags: ['Alerts'],
+    done: 'Paused, now or before',
+    also: ['already-final'],
+  },
+  {
+    act: 'resume',
     summary: 'Hand over what was held back',
     description: 'Needs no body. An alert that is not paused stays as it is.',
-    security: [{ apiKey: ['alerts:write'] }],
-    middleware: [authenticated(services.keys, 'alerts:write')] as const,
-    request: { params: idParam },
-    responses: {
-      200: { description: 'Not paused any more', content: { 'application/json': { schema: alertView } } },
-      ...problems('not-found', 'lane-not-allowed'),
-    },
-  });
-  app.openapi(resume, async (c) => {
-    const result = await services.alerts.resume(c.get('principal'), uuidOr404(c.req.valid('param').id));
-    return c.json(showAlert(cancelled(result)), 200);
-  });
-}
+    done: 'Not paused any more',
+    also: [],
+  },
+] as const;
 
-function cancelled(result: CancelResult | PauseResult) {
+function alertAfter(result: CancelResult | PauseResult) {
   switch (result.kind) {
     case 'cancelled':
     case 'done':
