@@ -30,7 +30,7 @@ export interface IngestFigures extends ProcessFigures {
   batchPerSecond: number;
   /** At half of `messagesPerSecond`. */
   acceptMs: { p50: number; p95: number; p99: number; max: number };
-  cpuUsPerMessage: { singles: CpuUs; batch: CpuUs };
+  cpuUsPerMessage: { singles: CpuUs; paced: CpuUs; batch: CpuUs };
 }
 
 type CpuUs = CpuPerMessage & { client: number };
@@ -89,7 +89,7 @@ export async function ingest(options: Record<string, string>): Promise<IngestFig
       acceptedPerSecond: Math.round(messages / singles.seconds),
       batchPerSecond: Math.round(batch.perSecond),
       acceptMs: percentiles(paced.acceptMs),
-      cpuUsPerMessage: { singles: singles.cpuUs, batch: batch.cpuUs },
+      cpuUsPerMessage: { singles: singles.cpuUs, paced: paced.cpuUs, batch: batch.cpuUs },
       ...figures,
     };
   } finally {

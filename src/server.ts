@@ -2,7 +2,7 @@
 import { hostname, tmpdir } from 'node:os';
 import { makeDaysAhead, migrate, partitionDays } from '../db/migrate.ts';
 import { KeyCache } from './access/index.ts';
-import { Alerts, FreshTexts, HttpPortability, Intake, Pressure, sweepBodies } from './alerts/index.ts';
+import { Alerts, FreshWork, HttpPortability, Intake, Pressure, sweepBodies } from './alerts/index.ts';
 import { Lists, Recipients } from './audience/index.ts';
 import { ChainWriter } from './audit/index.ts';
 import {
@@ -147,7 +147,7 @@ async function open(
   const backlog = new Backlog(pools.reader, names);
   backlog.start();
   shutdown.add('backlog', 20, async () => backlog.stop());
-  const fresh = new FreshTexts(clock);
+  const fresh = new FreshWork(clock);
   const intake = new Intake({
     writers: [await chain('intake', pools.intake), await chain('intake', pools.intake)],
     urgentWriters: [await chain('intake', pools.intake)],
@@ -170,7 +170,8 @@ async function open(
     names,
     process: row.id,
     node: config.node,
-    texts: textSource(vault, fresh),
+    texts: textSource(vault, fresh.texts),
+    fresh: fresh.deliveries,
     connect: (name, handlers) => {
       const carrier = policies.carriers[name] as Policies['carriers'][string];
       const wire = connectCarrier(name, carrier, handlers, log, chance);

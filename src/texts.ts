@@ -1,13 +1,13 @@
 /** Texts for dispatch: sealed bodies, opened. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { FreshTexts } from './alerts/index.ts';
+import type { Fresh } from './alerts/index.ts';
 import type { TextSource } from './dispatch/index.ts';
 import { KeyGone, TransactionFailed, type Vault } from './platform/index.ts';
 
 /** A keyring that can't be read is asked so often more, with these pauses: it may be a share that comes back. */
 const PAUSES_MS = [50, 200, 800];
 
-export function textSource(vault: Pick<Vault, 'open'>, fresh: Pick<FreshTexts, 'take'> | null = null): TextSource {
+export function textSource(vault: Pick<Vault, 'open'>, fresh: Pick<Fresh<string>, 'take'> | null = null): TextSource {
   return {
     async texts(bodies, pool) {
       const texts = new Map<number, string | null>();

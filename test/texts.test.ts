@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { FreshTexts } from '../src/alerts/index.ts';
+import { FreshWork } from '../src/alerts/index.ts';
 import { ManualClock, Vault } from '../src/platform/index.ts';
 import { textSource } from '../src/texts.ts';
 import { testDatabase } from './support/database.ts';
@@ -44,7 +44,7 @@ test('one text that is changed or whose key cannot be read is null, one whose ke
       ]),
     );
     // A fresh one is given as it is, once; all else is read.
-    const fresh = new FreshTexts(new ManualClock());
+    const { texts: fresh } = new FreshWork(new ManualClock());
     fresh.add(1, 'fresh 1');
     const source = textSource(vault, fresh);
     expect(await source.texts([1, 5], dispatch)).toEqual(

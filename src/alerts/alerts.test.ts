@@ -9,13 +9,15 @@ import { type TestDatabase, testDatabase } from '../../test/support/database.ts'
 import type { Principal } from '../access/index.ts';
 import { Lists } from '../audience/index.ts';
 import { ChainWriter, insertFacts, verify } from '../audit/index.ts';
+import { queueName } from '../dispatch/chunks.ts';
+import { hydrate, type Taken, takeChunks } from '../dispatch/hold.ts';
 import { FACT_TABLES } from '../facts.ts';
 import { EmergencyGate, FANOUT_QUEUE, Fanout } from '../fanout/index.ts';
 import { openWorld, type World } from '../fanout/testing.ts';
 import { type Clock, Pool, Vault } from '../platform/index.ts';
 import type { CarrierPolicy, LaneName, Policies } from '../policy/index.ts';
 import { addProgress, FINAL, finalState, OUTCOME, submission } from '../records/index.ts';
-import { FreshTexts } from './fresh-texts.ts';
+import { FreshWork } from './fresh.ts';
 import { Intake, type IntakeLimits } from './intake.ts';
 import type { NetworkLookup } from './portability.ts';
 import { Alerts } from './service.ts';
@@ -65,7 +67,7 @@ async function open(
     clock?: Clock;
     policies?: Policies;
     networks?: NetworkLookup;
-    fresh?: FreshTexts;
+    fresh?: FreshWork;
   } = {},
 ): Promise<Rig> {
   const pool = options.pool ?? db.database.pools.intake;
@@ -296,7 +298,7 @@ describe('an alert to one number', () => {
   });
 
   test('is given to dispatch with its text, unless that is secret, for later, or one of several', async () => {
-    const fresh = new FreshTexts(world.clock);
+    const fresh = new FreshWork(world.clock);
     const { alerts } = await open({ fresh });
     const several = [
       { language: 'en', text: 'Evacuate.' },
@@ -310,12 +312,65 @@ describe('an alert to one number', () => {
       { to: [number(), number()] },
     ])
       accepted(await alerts.submit(principal(), request(change), null));
-    expect(fresh.size).toBe(1);
+    expect(fresh.texts.size).toBe(1);
     const { id } = accepted(
       await alerts.submit(principal(), request({ texts: [{ language: null, text: 'Now.' }] }), null),
     );
     const [row] = await query<{ body: number }>('select body from delivery where alert = $1::uuid', [id]);
-    expect(fresh.take(row?.body as number)).toBe('Now.');
+    expect(fresh.texts.take(row?.body as number)).toBe('Now.');
+  });
+
+  test('is given to dispatch as it would read it, until something is done with its chunk', async () => {
+    const fresh = new FreshWork(world.clock);
+    const { alerts } = await open({ fresh });
+    const holder = { process: world.process, bind: 1, fence: 1 };
+    const { pools } = db.database;
+    // What others left in the queue.
+    const wish = { queue: queueName('north', 'security'), route: 'north', lane: 'security' as const, jobs: 100 };
+    const take = () => takeChunks(pools.dispatch, world.boss, holder, { ...wish, room: 1_000 }, (work) => work());
+    await take();
+    const made = await Promise.all(
+      [{}, { sender: 'Bank' }, { secret: true }, { texts: [{ language: null, text: 'Zażółć.' }] }].map((change) =>
+        alerts.submit(principal(), request({ lane: 'security', to: [number('+4670')], ...change }), null),
+      ),
+    );
+    const ids = made.map((result) => accepted(result).id);
+    expect(fresh.deliveries.size).toBeGreaterThan(0);
+    const taken = await take();
+    expect(taken.reduce((sum, { chunk }) => sum + chunk.size, 0)).toBe(ids.length);
+    const opened = (bodies: readonly number[]) => new Map(bodies.map((body) => [body, 'text']));
+    const sources = { texts: { texts: async (all: readonly number[]) => opened(all) }, fresh: null, withTlvs: true };
+    const none: ReadonlySet<string> = new Set();
+    const stored = await hydrate(pools.reader, { ...sources, cancelled: none }, taken);
+    const kept = new Map(taken.map(({ chunk }) => [chunk.id, fresh.deliveries.take(chunk.id) ?? []]));
+    const asked: number[] = [];
+    const source = {
+      take: (chunk: number) => {
+        asked.push(chunk);
+        return kept.get(chunk);
+      },
+    };
+    // A pool that answers nothing: of what is fresh nothing is read.
+    const refuses = { query: () => Promise.reject(new Error('read')) } as unknown as Pool;
+    const remembered = await hydrate(refuses, { ...sources, fresh: source, cancelled: none }, taken);
+    expect(remembered).toEqual(stored);
+    expect(asked).toEqual(taken.map(({ chunk }) => chunk.id));
+    // One that was cancelled meanwhile is told apart, and of a chunk that was cut the rest is not its own.
+    const first = taken[0] as Taken;
+    const size = first.chunk.size;
+    const less = { ...first, chunk: { ...first.chunk, size: size - 1 } };
+    const gone = new Set([remembered.chunks[0]?.items[0]?.alert ?? '']);
+    const other = await hydrate(refuses, { ...sources, fresh: source, cancelled: gone }, [less]);
+    expect(other.chunks[0]?.cancelled.map(({ alert }) => alert)).toEqual([...gone]);
+    expect(other.chunks[0]?.items.length).toBe(size - 2);
+    // What was tried, claimed, given back or may be a copy is read.
+    for (const change of [{ attempt: 2 }, { claimedTo: 1 }, { returns: 1 }, { possibleDuplicate: true }]) {
+      const touched = { ...first, chunk: { ...first.chunk, ...change } };
+      await expect(hydrate(refuses, { ...sources, fresh: source, cancelled: none }, [touched])).rejects.toThrow('read');
+    }
+    await expect(
+      hydrate(refuses, { ...sources, fresh: source, cancelled: none }, [{ ...first, deliveryIds: [1] }]),
+    ).rejects.toThrow('read');
   });
 
   test('gets the text of the language of its recipient, else the first', async () => {

@@ -9,12 +9,12 @@
 import type { PgBoss } from 'pg-boss';
 import { type Assigned, type Recipients, type Resolved, recipientKey } from '../audience/index.ts';
 import { type SentFacts, sendFacts, type Written } from '../audit/index.ts';
-import { insertChunks, type NewChunk, notifyDispatch, scheduleOf } from '../dispatch/index.ts';
+import { type FreshDelivery, insertChunks, type NewChunk, notifyDispatch, scheduleOf } from '../dispatch/index.ts';
 import { chunkSize, insertFanoutJobs, notifyFanout, routeTps } from '../fanout/index.ts';
 import type { Clock, EpochMs, Sealed, Tx } from '../platform/index.ts';
 import { type LaneName, type Names, type Policies, routeOf } from '../policy/index.ts';
 import { type DeliveryRow, delivery } from '../records/index.ts';
-import type { FreshTexts } from './fresh-texts.ts';
+import type { FreshWork } from './fresh.ts';
 import { type Fingerprint, type KnownKey, readKeys, takeKeys } from './idempotency.ts';
 import type { CheckedRequest } from './rules.ts';
 import { type AlertRow, alert, alertChange, alertRecipient, alertText, alertTlv } from './tables.ts';
@@ -27,7 +27,7 @@ export interface GroupTools {
   policies: Policies;
   recipients: Recipients;
   /** Left out where nothing is dispatched in this process. */
-  fresh?: FreshTexts | undefined;
+  fresh?: FreshWork | undefined;
 }
 
 export interface SealedText {
@@ -65,6 +65,8 @@ export interface GroupResult {
   readonly recipients: ReadonlyMap<string, number>;
   /** Texts that dispatch will ask for in a moment, by their ids; none that is secret. */
   readonly texts: ReadonlyMap<number, string>;
+  /** Deliveries that dispatch will ask for in a moment, by their chunks. */
+  readonly deliveries: ReadonlyMap<number, readonly FreshDelivery[]>;
 }
 
 /** One number and no list: its delivery is written at once, and is the alert's whole progress. */
@@ -96,7 +98,9 @@ export async function writeGroup(
     numbers === 'mostly-new' ? tools.recipients.lookUp(tx, numbersOf(arrivals)) : null,
   ]);
   const fresh = arrivals.filter((arrival) => outcome.get(arrival)?.kind === 'new');
-  if (fresh.length === 0) return { value: { outcome, recipients: new Map(), texts: new Map() }, parts: [] };
+  if (fresh.length === 0) {
+    return { value: { outcome, recipients: new Map(), texts: new Map(), deliveries: new Map() }, parts: [] };
+  }
 
   const wanted = numbersOf(fresh);
   const { ids: recipients, send } =
@@ -121,13 +125,15 @@ export async function writeGroup(
   // None of these needs an answer of another: together, and with the entry of the chain, they are one round trip.
   const facts = [send(tx, entry), ...sendAlerts(tx, entry, fresh, bodies, recipients, tools)];
   const sent: Promise<unknown>[] = [insertBodies(tx, fresh, bodies), fanOut()];
+  let deliveries: GroupResult['deliveries'] = new Map();
   if (singles.length > 0) {
     const over = handOver(tx, entry, singles, next, bodies, recipients, spoken, now, tools);
-    facts.push(over.deliveries);
+    facts.push(over.facts);
     sent.push(over.chunks);
+    deliveries = over.soon;
   }
   return {
-    value: { outcome, recipients, texts: textsSoon(singles, bodies) },
+    value: { outcome, recipients, texts: textsSoon(singles, bodies), deliveries },
     parts: facts.flatMap(({ parts }) => parts),
     sent: Promise.all([...facts.map((each) => each.sent), ...sent]),
   };
@@ -301,16 +307,20 @@ function handOver(
   spoken: ReadonlyMap<number, string>,
   now: EpochMs,
   { boss, names, policies }: GroupTools,
-): { deliveries: SentFacts; chunks: Promise<unknown> } {
+): { facts: SentFacts; chunks: Promise<unknown>; soon: Map<number, FreshDelivery[]> } {
   const rows: DeliveryRow[] = [];
   const chunks: NewChunk[] = [];
+  const soon = new Map<number, FreshDelivery[]>();
   let first = firstId;
   for (const { lane, route, members } of gather(singles, policies)) {
     const [laneId, routeId] = [names.laneId(lane), names.routeId(route)];
+    const expiries = members.map(({ checked }) => checked.expiresAt);
+    const holds = members.flatMap(({ checked }) => (checked.holdUntil === null ? [] : [checked.holdUntil]));
+    const deliveries: FreshDelivery[] = [];
     for (const [i, arrival] of members.entries()) {
       const { msisdn, reference } = arrival.named[0]!;
       const recipient = recipientOf(recipients, arrival.organisation, msisdn);
-      rows.push({
+      const row: DeliveryRow = {
         day: arrival.day,
         id: first + i,
         alert: arrival.id,
@@ -323,10 +333,11 @@ function handOver(
         reference,
         expiresAt: arrival.checked.expiresAt,
         createdAt: now,
-      });
+      };
+      rows.push(row);
+      if (holds.length === 0) deliveries.push(freshDelivery(row, arrival));
     }
-    const expiries = members.map(({ checked }) => checked.expiresAt);
-    const holds = members.flatMap(({ checked }) => (checked.holdUntil === null ? [] : [checked.holdUntil]));
+    if (deliveries.length > 0) soon.set(first, deliveries);
     chunks.push({
       id: first,
       day: members[0]!.day,
@@ -345,12 +356,26 @@ function handOver(
     });
     first += members.length;
   }
-  const deliveries = sendFacts(tx, delivery, rows, entry);
+  const facts = sendFacts(tx, delivery, rows, entry);
   const woken = chunks.filter(({ notBefore, schedule }) => notBefore === null || schedule === 'carrier');
   return {
-    deliveries,
+    facts,
     chunks: Promise.all([insertChunks(tx, boss, chunks, now, 'new'), notifyDispatch(tx, woken)]),
+    soon,
   };
+}
+
+function freshDelivery({ id, alert: of, body, route, expiresAt }: DeliveryRow, arrival: Arrival): FreshDelivery {
+  const { sender, secret, tlvs } = arrival.checked.request;
+  const { msisdn } = arrival.named[0]!;
+  const reworded = arrival.changes.length > 0;
+  return { id, alert: of, body, route, expiresAt, msisdn, sender, secret, reworded, tlvs: shownTlvs(tlvs) };
+}
+
+/** Null where the alert gave none. */
+function shownTlvs(tlvs: CheckedRequest['request']['tlvs']): Record<string, string> | null {
+  const given = Object.entries(tlvs ?? {});
+  return given.length === 0 ? null : Object.fromEntries(given.map(([name, value]) => [name, String(value)]));
 }
 
 interface Gathered {

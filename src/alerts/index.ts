@@ -10,7 +10,7 @@
  * | `cancelled` | cancelled by its producer; what was handed over still comes to its own end |
  */
 
-export { FreshTexts } from './fresh-texts.ts';
+export { Fresh, FreshWork } from './fresh.ts';
 export { INTAKE_LIMITS, Intake, type IntakeLimits, type IntakeOptions } from './intake.ts';
 export { HttpPortability, type LookupOutcome, type NetworkLookup } from './portability.ts';
 export type { Backlog } from './predict.ts';

@@ -219,7 +219,10 @@ export class Intake {
     });
     this.#o.recipients.remember(result.recipients);
     const { fresh } = this.#o;
-    if (fresh !== undefined) for (const [body, text] of result.texts) fresh.add(body, text);
+    if (fresh !== undefined) {
+      for (const [body, text] of result.texts) fresh.texts.add(body, text);
+      for (const [chunk, deliveries] of result.deliveries) fresh.deliveries.add(chunk, deliveries);
+    }
     return result.outcome;
   }
 

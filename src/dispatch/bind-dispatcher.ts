@@ -23,7 +23,16 @@ import { BindCounts } from './counts.ts';
 import { Encoder } from './encoder.ts';
 import type { IdStock } from './extras.ts';
 import { BindHealth, type Reports, type Verdict } from './health.ts';
-import { type Holder, heldStill, hydrate, type Insist, type Taken, type TextSource, takeChunks } from './hold.ts';
+import {
+  type FreshDeliveries,
+  type Holder,
+  heldStill,
+  hydrate,
+  type Insist,
+  type Taken,
+  type TextSource,
+  takeChunks,
+} from './hold.ts';
 import { LANES_BY_URGENCY } from './lanes.ts';
 import { BindLease } from './lease.ts';
 import { LEASE_CHANNEL } from './ownership.ts';
@@ -90,6 +99,7 @@ export interface BindDispatcherOptions {
   claimWriter: ChainWriter;
   takeoverWriter: ChainWriter;
   texts: TextSource;
+  fresh: FreshDeliveries | null;
   receipts: ReceiptIndex;
   /** Alerts that were cancelled lately. */
   cancelled: ReadonlySet<string>;
@@ -831,7 +841,9 @@ export class BindDispatcher {
     if (first === undefined) return;
     const pool = this.#poolOf(first.chunk.lane);
     // They are ours already: nobody else would read them.
-    const read = await this.#insist('load', holder)(() => hydrate(pool, this.#o.texts, taken, this.#withTlvs));
+    const { texts, fresh, cancelled } = this.#o;
+    const sources = { texts, fresh, cancelled, withTlvs: this.#withTlvs };
+    const read = await this.#insist('load', holder)(() => hydrate(pool, sources, taken));
     // The lease may have gone meanwhile: whoever has it takes the chunks over.
     if (read === null || !this.#lease.holds(holder.fence)) return;
     if (this.#sender !== sender) {

@@ -16,7 +16,7 @@ import { BindDispatcher, type CarrierWire, type DispatchLog, type WireHandlers }
 import { BIND_STATE_CHANNEL, BindStates } from './bind-state.ts';
 import { createDispatchQueues, DISPATCH_CHANNEL, scheduleOf } from './chunks.ts';
 import { applyExtras, IdStock } from './extras.ts';
-import type { TextSource } from './hold.ts';
+import type { FreshDeliveries, TextSource } from './hold.ts';
 import { Later } from './later.ts';
 import { takeOverOrphans } from './orphans.ts';
 import { LEASE_CHANNEL, Ownership } from './ownership.ts';
@@ -44,6 +44,8 @@ export interface DispatchOptions {
   /** The name of this node: carriers may say which nodes may hold them. */
   node: string;
   texts: TextSource;
+  /** What this process accepted itself a moment ago. */
+  fresh?: FreshDeliveries;
   connect: (carrier: string, handlers: WireHandlers) => CarrierWire;
   log: DispatchLog;
   onSent?: (bind: string, lane: LaneName, sent: Sent) => void;
@@ -218,6 +220,7 @@ export class Dispatch {
           claimWriter: await open(`claims ${name}`, pools.urgent),
           takeoverWriter: await open(`takeover ${name}`),
           texts: options.texts,
+          fresh: options.fresh ?? null,
           receipts,
           cancelled,
           pauses: board,

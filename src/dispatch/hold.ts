@@ -10,7 +10,7 @@ import { parkFetched } from './parking.ts';
 import { readDeliveries } from './read-deliveries.ts';
 import { MOVED } from './receipt-lookups.ts';
 import { leave, shareOut, split } from './split.ts';
-import type { HeldChunk, Item } from './types.ts';
+import type { FreshDelivery, HeldChunk, Item } from './types.ts';
 
 /** Of a chunk that an earlier version made: none of its releases counts, so that what is claimed of it is in doubt. */
 export const RETURNS_UNKNOWN = 32_000;
@@ -255,32 +255,117 @@ export interface Hydrated {
   unopened: Item[];
 }
 
+/** What this process wrote itself a moment ago: the deliveries of a chunk in the order of their ids. Given once. */
+export interface FreshDeliveries {
+  take(chunk: number): readonly FreshDelivery[] | undefined;
+}
+
+export interface HydrateSources {
+  texts: TextSource;
+  fresh: FreshDeliveries | null;
+  /** Alerts that were cancelled lately: of fresh deliveries nobody asks the database. */
+  cancelled: ReadonlySet<string>;
+  /** Whether the carrier takes optional parameters from alerts. */
+  withTlvs: boolean;
+}
+
 /**
- * Reads what the unclaimed deliveries of these chunks need, leaving out those that are final already. A few statements
- * for all chunks together: chunks of single alerts are small and many.
+ * What the unclaimed deliveries of these chunks need, without those that are final already: from memory where this process
+ * made them itself, else read, in a few statements for all chunks together, for chunks of single alerts are small and many.
  */
 export async function hydrate(
   pool: Pool,
-  texts: TextSource,
+  sources: HydrateSources,
   taken: readonly Taken[],
-  /** Whether the carrier takes optional parameters from alerts. */
-  withTlvs = false,
 ): Promise<{ chunks: Hydrated[]; text: Map<number, string> }> {
   const chunks: Hydrated[] = [];
   const text = new Map<number, string>();
-  for (const [day, ofDay] of Map.groupBy(taken, (one) => one.chunk.day)) {
-    chunks.push(...(await hydrateDay(pool, texts, day, ofDay, text, withTlvs)));
+  const stored: Taken[] = [];
+  const fresh: { one: Taken; deliveries: readonly FreshDelivery[] }[] = [];
+  for (const one of taken) {
+    const deliveries = isUntouched(one) ? sources.fresh?.take(one.chunk.id) : undefined;
+    if (deliveries === undefined) stored.push(one);
+    else fresh.push({ one, deliveries });
+  }
+  if (fresh.length > 0) {
+    const bodies = fresh.flatMap(({ deliveries }) => deliveries.map(({ body }) => body));
+    const opened = await sources.texts.texts(bodies, pool);
+    keepOpened(text, opened);
+    for (const { one, deliveries } of fresh) chunks.push(ofFresh(one, deliveries, opened, sources));
+  }
+  for (const [day, ofDay] of Map.groupBy(stored, (one) => one.chunk.day)) {
+    chunks.push(...(await hydrateDay(pool, sources, day, ofDay, text)));
   }
   return { chunks, text };
 }
 
+/** Nothing was ever done with it, so that it is as it was written. */
+const isUntouched = ({ chunk, deliveryIds }: Taken): boolean =>
+  chunk.attempt === 1 &&
+  chunk.claimedTo === 0 &&
+  chunk.returns === 0 &&
+  !chunk.possibleDuplicate &&
+  deliveryIds === null;
+
+/** Of a chunk that was cut when it was taken the last deliveries are no longer its own. */
+function ofFresh(
+  { chunk, firstDelivery }: Taken,
+  deliveries: readonly FreshDelivery[],
+  opened: ReadonlyMap<number, string | null>,
+  { cancelled, withTlvs }: HydrateSources,
+): Hydrated {
+  const result: Hydrated = { chunk, items: [], cancelled: [], unsendable: [], unopened: [] };
+  for (const { id, route, tlvs, ...own } of deliveries) {
+    const position = id - firstDelivery;
+    if (position >= chunk.size) continue;
+    const item: Item = {
+      ...UNSENT,
+      ...own,
+      ...{ chunk, position, id, counted: false, firstRoute: route, notBefore: null, tlvs: withTlvs ? tlvs : null },
+      ...{ taken: false, submittedBefore: false, toSend: [] },
+    };
+    sortOut(result, item, cancelled.has(item.alert), true, opened);
+  }
+  return result;
+}
+
+/** Of an attempt that has not begun. `parts` and the like are set when it is encoded. */
+const UNSENT = {
+  onwards: null,
+  parts: [],
+  partTlvs: [],
+  dataCoding: 0,
+  esmClass: 0,
+  inFlight: 0,
+  worst: 0,
+  worstStatus: null,
+  returned: null,
+  heldBack: false,
+} as const;
+
+function sortOut(
+  result: Hydrated,
+  item: Item,
+  isCancelled: boolean,
+  isThere: boolean,
+  opened: ReadonlyMap<number, string | null>,
+): void {
+  if (isCancelled) result.cancelled.push(item);
+  else if (!isThere || !opened.has(item.body)) result.unsendable.push(item);
+  else if (opened.get(item.body) === null) result.unopened.push(item);
+  else result.items.push(item);
+}
+
+function keepOpened(text: Map<number, string>, opened: ReadonlyMap<number, string | null>): void {
+  for (const [body, value] of opened) if (value !== null) text.set(body, value);
+}
+
 async function hydrateDay(
   pool: Pool,
-  texts: TextSource,
+  { texts, withTlvs }: HydrateSources,
   day: string,
   taken: readonly Taken[],
   text: Map<number, string>,
-  withTlvs: boolean,
 ): Promise<Hydrated[]> {
   const rows = await readDeliveries(pool, day, taken);
   const alerts = await pool.query<AlertRead>(
@@ -293,7 +378,7 @@ async function hydrateDay(
   const alertOf = new Map(alerts.map((alert) => [alert.id, alert]));
   const tlvs = withTlvs ? await alertTlvs(pool, day, [...alertOf.keys()]) : null;
   const opened = await texts.texts([...new Set(rows.map((row) => row.body))], pool);
-  for (const [body, value] of opened) if (value !== null) text.set(body, value);
+  keepOpened(text, opened);
   // A list is a chunk of deliveries that were tried before, be it in this same attempt: some went back half sent.
   const again = new Set(
     taken
@@ -309,6 +394,7 @@ async function hydrateDay(
     for (const row of rowsOf.get(chunk.id) ?? []) {
       const alert = alertOf.get(row.alert);
       const item: Item = {
+        ...UNSENT,
         chunk,
         position: positionOf === null ? row.id - firstDelivery : (positionOf.get(row.id) ?? chunk.size),
         id: row.id,
@@ -319,28 +405,15 @@ async function hydrateDay(
         firstRoute: row.route,
         taken: chunk.possibleDuplicate || accepted?.segments.has(row.id) === true,
         submittedBefore: accepted?.moved.has(row.id) === true,
-        onwards: null,
         body: row.body,
         secret: alert?.secret ?? false,
         reworded: alert?.reworded ?? false,
         notBefore: alert?.not_before ?? null,
         expiresAt: row.expires_at,
-        parts: [],
-        partTlvs: [],
-        dataCoding: 0,
-        esmClass: 0,
         toSend: accepted?.segments.get(row.id) ?? [],
-        inFlight: 0,
-        worst: 0,
-        worstStatus: null,
-        returned: null,
-        heldBack: false,
         tlvs: tlvs?.get(row.alert) ?? null,
       };
-      if (alert?.cancelled === true) result.cancelled.push(item);
-      else if (alert === undefined || row.msisdn === null || !opened.has(row.body)) result.unsendable.push(item);
-      else if (opened.get(row.body) === null) result.unopened.push(item);
-      else result.items.push(item);
+      sortOut(result, item, alert?.cancelled === true, alert !== undefined && row.msisdn !== null, opened);
     }
     result.items.sort((a, b) => a.position - b.position);
     return result;

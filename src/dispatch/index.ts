@@ -11,7 +11,7 @@ export { connectCarrier, type MeteredWire } from './carrier-wire.ts';
 export { createDispatchQueues, insertChunks, type NewChunk, notifyDispatch, queueName, scheduleOf } from './chunks.ts';
 export type { SubmissionCounts } from './counts.ts';
 export { CANCEL_CHANNEL, Dispatch, type DispatchOptions } from './dispatch.ts';
-export type { TextSource } from './hold.ts';
+export type { FreshDeliveries, TextSource } from './hold.ts';
 export {
   alertPausedSql,
   DISPATCH_TABLES,
@@ -29,4 +29,5 @@ export type { ReceiptDeskStats } from './receipt-desk.ts';
 export { meterReceipts } from './receipt-metrics.ts';
 export type { Unread } from './route-watch.ts';
 export type { RefusedKind, Sent } from './sender.ts';
+export type { FreshDelivery } from './types.ts';
 export { type BindStatus, type DispatchStatus, DispatchWatch, type LaneStatus, type WatchOptions } from './watch.ts';

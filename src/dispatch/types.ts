@@ -80,6 +80,21 @@ export interface Item {
   tlvs: Readonly<Record<string, string>> | null;
 }
 
+/** A delivery of an alert to one number, as it was written: what would be read of it before it is sent. */
+export interface FreshDelivery {
+  readonly id: number;
+  readonly alert: string;
+  readonly body: number;
+  /** The number of its route. */
+  readonly route: number;
+  readonly expiresAt: EpochMs;
+  readonly msisdn: string;
+  readonly sender: string | null;
+  readonly secret: boolean;
+  readonly reworded: boolean;
+  readonly tlvs: Readonly<Record<string, string>> | null;
+}
+
 /** What dispatch does in the journal's transaction beside the facts. */
 export type DispatchExtra =
   | {

@@ -1,16 +1,16 @@
 import { expect, test } from 'vitest';
 import { ManualClock } from '../platform/index.ts';
-import { FRESH_MS, FRESH_TEXTS_MAX, FRESH_UNITS_MAX, FreshTexts } from './fresh-texts.ts';
+import { FRESH_MAX, FRESH_MS, FRESH_UNITS_MAX, Fresh } from './fresh.ts';
 
 test('a text is given once', () => {
-  const texts = new FreshTexts(new ManualClock());
+  const texts = new Fresh<string>(new ManualClock(), (text) => text.length);
   texts.add(1, 'one');
   expect([texts.take(1), texts.take(1), texts.take(2)]).toEqual(['one', undefined, undefined]);
 });
 
 test('a text is not given when it has become old', () => {
   const clock = new ManualClock();
-  const texts = new FreshTexts(clock);
+  const texts = new Fresh<string>(clock, (text) => text.length);
   texts.add(1, 'one');
   texts.add(2, 'two');
   clock.advance(FRESH_MS);
@@ -21,7 +21,7 @@ test('a text is not given when it has become old', () => {
 
 test('old ones are forgotten when another comes', () => {
   const clock = new ManualClock();
-  const texts = new FreshTexts(clock);
+  const texts = new Fresh<string>(clock, (text) => text.length);
   texts.add(1, 'one');
   clock.advance(FRESH_MS + 1);
   texts.add(2, 'two');
@@ -29,9 +29,9 @@ test('old ones are forgotten when another comes', () => {
 });
 
 test('so many are kept, and so much of them', () => {
-  const texts = new FreshTexts(new ManualClock());
-  for (let body = 0; body <= FRESH_TEXTS_MAX; body++) texts.add(body, 'text');
-  expect([texts.size, texts.take(0), texts.take(1)]).toEqual([FRESH_TEXTS_MAX, undefined, 'text']);
+  const texts = new Fresh<string>(new ManualClock(), (text) => text.length);
+  for (let body = 0; body <= FRESH_MAX; body++) texts.add(body, 'text');
+  expect([texts.size, texts.take(0), texts.take(1)]).toEqual([FRESH_MAX, undefined, 'text']);
   texts.add(-1, 'x'.repeat(FRESH_UNITS_MAX));
-  expect([texts.size, texts.take(FRESH_TEXTS_MAX)]).toEqual([1, undefined]);
+  expect([texts.size, texts.take(FRESH_MAX)]).toEqual([1, undefined]);
 });
