@@ -43,7 +43,7 @@ import { ReceiptDesk, type ReceiptDeskStats } from './receipt-desk.ts';
 import type { ReceiptIndex } from './receipts.ts';
 import { restMs } from './retry.ts';
 import { moveOn } from './second-route.ts';
-import { type RefusedKind, Sender, type Sent, type Wire } from './sender.ts';
+import { type ClaimHand, type RefusedKind, Sender, type Sent, type Wire } from './sender.ts';
 import { returnJob, takeOver } from './takeover.ts';
 import type { Pull } from './tiers.ts';
 import type { DispatchExtra, HeldChunk, Item } from './types.ts';
@@ -96,7 +96,7 @@ export interface BindDispatcherOptions {
   idStock: IdStock;
   journal: Journal<DispatchExtra>;
   /** Opens a chain for this bind's claims. */
-  claimWriter: ChainWriter;
+  claimWriters: Readonly<Record<ClaimHand, ChainWriter>>;
   takeoverWriter: ChainWriter;
   texts: TextSource;
   fresh: FreshDeliveries | null;
@@ -535,7 +535,7 @@ export class BindDispatcher {
       clock: this.#o.clock,
       wire: this.#wire,
       journal: this.#o.journal,
-      claimWriter: this.#o.claimWriter,
+      claimWriters: this.#o.claimWriters,
       claimedTo: (chunks) => this.#insist('claims', holder)(() => heldStill(this.#o.pools.dispatch, holder, chunks)),
       encoder,
       receipts: this.#o.receipts,

@@ -217,7 +217,10 @@ export class Dispatch {
           ids,
           idStock,
           journal,
-          claimWriter: await open(`claims ${name}`, pools.urgent),
+          claimWriters: {
+            emergency: await open(`urgent claims ${name}`, pools.urgent),
+            others: await open(`claims ${name}`, pools.dispatch),
+          },
           takeoverWriter: await open(`takeover ${name}`),
           texts: options.texts,
           fresh: options.fresh ?? null,

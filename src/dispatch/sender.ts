@@ -80,7 +80,8 @@ export interface SenderOptions {
   clock: Clock;
   wire: Wire;
   journal: Journal<DispatchExtra>;
-  claimWriter: ChainWriter;
+  /** A claim of emergencies waits for none of other lanes. */
+  claimWriters: Readonly<Record<ClaimHand, ChainWriter>>;
   /** `claimed_to` of those chunks that are still held here, as the database has it; null when the bind is lost. */
   claimedTo: (chunks: readonly number[]) => Promise<ReadonlyMap<number, number> | null>;
   encoder: Encoder;
@@ -112,6 +113,11 @@ export interface SenderOptions {
 
 export type RefusedKind = Exclude<StatusClass, 'ok'>;
 
+/** Emergencies are claimed beside the other lanes, by a chain and a session of their own. */
+export const CLAIM_HANDS = ['emergency', 'others'] as const;
+export type ClaimHand = (typeof CLAIM_HANDS)[number];
+const handOf = (lane: LaneName): ClaimHand => (lane === 'emergency' ? 'emergency' : 'others');
+
 /** Sends in one turn of the event loop, so that no turn lasts long. */
 const SENDS_PER_TURN = 256;
 const TICK_MS = 250;
@@ -137,7 +143,7 @@ export class Sender {
   readonly #isBusy: Record<LaneName, boolean> = perLane(() => false);
   claimLimit: number;
   #undecided = 0;
-  #claiming = false;
+  readonly #claiming: Record<ClaimHand, boolean> = { emergency: false, others: false };
   #sendTimer: NodeJS.Timeout | null = null;
   #sendTimerAt = 0;
   #turnQueued = false;
@@ -250,7 +256,7 @@ export class Sender {
     const pauses = this.#o.pauses.now;
     if (!pauses.any || this.#over) return;
     for (const lane of LANES_BY_URGENCY) {
-      if (!this.#claiming) for (const chunk of [...this.#chunks[lane]]) this.#holdChunk(pauses, chunk);
+      if (!this.#claiming[handOf(lane)]) for (const chunk of [...this.#chunks[lane]]) this.#holdChunk(pauses, chunk);
       const leave = this.#ready[lane].take((item) => pauses.holds(this.#o.bind.name, item) !== null);
       for (const item of leave) this.#holdItem(item);
     }
@@ -298,10 +304,11 @@ export class Sender {
   async drain(timeoutMs: number): Promise<boolean> {
     if (this.#state === 'running') this.#state = 'draining';
     const until = this.#o.clock.monotonic() + timeoutMs;
-    while ((this.#undecided > 0 || this.#claiming) && this.#o.clock.monotonic() < until) {
+    const busy = (): boolean => this.#undecided > 0 || CLAIM_HANDS.some((hand) => this.#claiming[hand]);
+    while (busy() && this.#o.clock.monotonic() < until) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    return this.#undecided === 0 && !this.#claiming;
+    return !busy();
   }
 
   /** Stops for good and gives back the chunks that still have unclaimed positions. */
@@ -556,8 +563,7 @@ export class Sender {
 
   /** Claims ahead of the wire (claim-plan.ts). */
   #claim(): void {
-    if (this.#claiming || !this.#o.mayOwn()) return;
-    const wishes: { wish: ClaimWish; items: Item[]; chunk: HeldChunk }[] = [];
+    if (CLAIM_HANDS.every((hand) => this.#claiming[hand]) || !this.#o.mayOwn()) return;
     const plan = planClaims(
       this.claimLimit,
       this.#undecided,
@@ -569,12 +575,18 @@ export class Sender {
           pass: passOf(this.#schedule, lane),
           ready: ready.length,
           ahead: first === undefined ? ready.length : ready.ahead(first),
-          waiting: this.#waiting[lane],
+          // What is being claimed counts as undecided already.
+          waiting: this.#claiming[handOf(lane)] ? 0 : this.#waiting[lane],
         };
       }),
     );
+    for (const hand of CLAIM_HANDS) if (!this.#claiming[hand]) this.#claimBy(hand, plan);
+  }
+
+  #claimBy(hand: ClaimHand, plan: Readonly<Record<LaneName, number>>): void {
+    const wishes: { wish: ClaimWish; items: Item[]; chunk: HeldChunk }[] = [];
     for (const lane of LANES_BY_URGENCY) {
-      let left = plan[lane];
+      let left = handOf(lane) === hand ? plan[lane] : 0;
       for (const chunk of this.#chunks[lane]) {
         if (left <= 0) break;
         const items = chunk.waiting.slice(0, left);
@@ -598,16 +610,19 @@ export class Sender {
     if (wishes.length === 0) return;
     const count = wishes.reduce((sum, { items }) => sum + items.length, 0);
     this.#undecided += count;
-    this.#claiming = true;
-    void this.#runClaim(wishes).finally(() => {
-      this.#claiming = false;
+    this.#claiming[hand] = true;
+    void this.#runClaim(hand, wishes).finally(() => {
+      this.#claiming[hand] = false;
       this.holdBack();
       this.kick();
     });
   }
 
-  async #runClaim(wishes: { wish: ClaimWish; items: Item[]; chunk: HeldChunk }[]): Promise<void> {
-    const moved = await this.#writeClaims(wishes.map(({ wish }) => wish));
+  async #runClaim(hand: ClaimHand, wishes: { wish: ClaimWish; items: Item[]; chunk: HeldChunk }[]): Promise<void> {
+    const moved = await this.#writeClaims(
+      hand,
+      wishes.map(({ wish }) => wish),
+    );
     for (const { wish, items, chunk } of wishes) {
       const claimedTo = moved.get(chunk.id);
       if (claimedTo !== wish.to) {
@@ -635,9 +650,9 @@ export class Sender {
   }
 
   /** Up to where each chunk is claimed afterwards; one that is left out is no longer held here. */
-  async #writeClaims(wishes: readonly ClaimWish[]): Promise<ReadonlyMap<number, number>> {
+  async #writeClaims(hand: ClaimHand, wishes: readonly ClaimWish[]): Promise<ReadonlyMap<number, number>> {
     try {
-      const won = await writeClaims(this.#o.claimWriter, this.#o.holder, wishes, this.#o.clock.now());
+      const won = await writeClaims(this.#o.claimWriters[hand], this.#o.holder, wishes, this.#o.clock.now());
       const moved = new Map(wishes.filter(({ chunk }) => won.has(chunk)).map(({ chunk, to }) => [chunk, to]));
       const refused = wishes.filter(({ chunk }) => !won.has(chunk)).map(({ chunk }) => chunk);
       if (refused.length === 0) return moved;
@@ -963,7 +978,7 @@ export class Sender {
     for (const lane of LANES_BY_URGENCY) {
       for (const chunk of [...this.#chunks[lane]]) {
         const gone = chunk.waiting.filter(matches);
-        if (gone.length === 0 || this.#claiming) continue;
+        if (gone.length === 0 || this.#claiming[handOf(lane)]) continue;
         this.#setWaiting(
           chunk,
           chunk.waiting.filter((item) => !matches(item)),

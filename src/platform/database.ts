@@ -8,13 +8,13 @@ export type { ConnectionTarget } from './target.ts';
 
 /**
  * Sessions per purpose: small separate pools, so that readers never wait behind fan-out, nor the journal behind intake.
- * `urgent` is for what an emergency on its way to the wire waits for: its own chunks, and every claim. With pg-boss (3), the
- * listener, the key cache and the board of pauses (1 each) a process holds at most 24 connections.
+ * `urgent` is for what an emergency on its way to the wire waits for: its own chunks and claims. With pg-boss (3), the
+ * listener, the key cache and the board of pauses (1 each) a process holds at most 25 connections.
  */
 export const poolSizes = {
   intake: 3,
   urgent: 2,
-  dispatch: 2,
+  dispatch: 3,
   journal: 2,
   fanout: 2,
   reader: 4,
