@@ -332,7 +332,8 @@ export class CrashRig {
         () => null,
       );
       if (answer?.status === 202) return answer.body.id;
-      if (answer !== null && answer.status < 500 && answer.status !== 409) {
+      // 409: the first try is under way still; 429: a server that was frozen says that it is late.
+      if (answer !== null && answer.status < 500 && answer.status !== 409 && answer.status !== 429) {
         throw new Error(`${key} was answered ${answer.status}: ${JSON.stringify(answer.body)}`);
       }
       if (performance.now() > until) throw new Error(`${key} was not accepted: ${JSON.stringify(answer)}`);
