@@ -162,7 +162,8 @@ async function open(
   });
   const wires = new Map<string, MeteredWire>();
   const refusals = new Refusals();
-  const dispatch = await Dispatch.start({
+  const gate = new EmergencyGate({ clock, journalLagMs: () => dispatch.journal.lagMs() });
+  const dispatch: Dispatch = await Dispatch.start({
     database,
     boss,
     clock,
@@ -181,7 +182,10 @@ async function open(
     log,
     // A status that the protocol reserves may be any of four billion: they share one name.
     onRefused: (bind, kind, status) => refusals.add(bind, kind, status > STATUS_MAX ? 'reserved' : statusName(status)),
-    ...(onSent === undefined ? {} : { onSent }),
+    onSent: (bind, lane, sent) => {
+      if (lane === 'emergency') gate.sent();
+      onSent?.(bind, lane, sent);
+    },
   });
   shutdown.add('dispatch', 40, (leftMs) => dispatch.stop(Math.min(18_000, leftMs - 3_000)));
   const reload = new PolicyReload({
@@ -194,7 +198,6 @@ async function open(
     log,
   });
   shutdown.add('policies', 10, () => reload.close());
-  const gate = new EmergencyGate({ clock, journalLagMs: () => dispatch.journal.lagMs() });
   const lists = new Lists({
     pool: pools.reader,
     writer: await chain('lists'),

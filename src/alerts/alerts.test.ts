@@ -764,7 +764,7 @@ describe('under load', () => {
     await urgent;
     expect(order.indexOf('emergency')).toBeLessThan(30);
     await Promise.all(bulk);
-    expect(gate.shut).toBe(false);
+    await vi.waitFor(() => expect(gate.shut).toBe(false), { timeout: 1_000, interval: 5 });
   });
 });
 

@@ -56,7 +56,7 @@ export interface IntakeLimits {
 export const INTAKE_LIMITS: IntakeLimits = {
   groupMax: 500,
   rowsMax: 5_000,
-  lingerMs: 3,
+  lingerMs: 10,
   groupGood: 100,
   queueMax: 5_000,
 };

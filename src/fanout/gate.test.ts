@@ -19,8 +19,29 @@ test('an emergency shuts the gate until the last one has left, and leaving twice
   const passed = gate.pass(1_000);
   second();
   expect(gate.shut).toBe(true);
-  clock.advance(20);
+  clock.advance(100);
   expect(await passed).toBe(true);
+});
+
+test('when the emergency is on the wire the gate opens, but not within the time in which another may follow', () => {
+  const clock = new ManualClock();
+  const gate = new EmergencyGate({ clock });
+  gate.enter()();
+  clock.advance(20);
+  expect(gate.shut).toBe(true);
+  gate.sent();
+  expect(gate.shut).toBe(false);
+  gate.enter()();
+  gate.sent();
+  clock.advance(19);
+  expect(gate.shut).toBe(true);
+  clock.advance(1);
+  expect(gate.shut).toBe(false);
+  gate.enter()();
+  clock.advance(99);
+  expect(gate.shut).toBe(true);
+  clock.advance(1);
+  expect(gate.shut).toBe(false);
 });
 
 test('another emergency is expected for ten seconds after the last', () => {

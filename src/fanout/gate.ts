@@ -1,8 +1,9 @@
 /**
  * Fan-out gives way. A page of 5,000 rows keeps a core and the disk busy for a tenth of a second; while an emergency is
- * being accepted or fanned out and for some milliseconds more, in which it goes to the wire, or while the journal lags,
- * pages of the other lanes wait here, but not for ever: after `mostMs` one may pass, and should be small. As long as
- * emergencies keep coming they should all be: the next one finds a page under way.
+ * being accepted or fanned out, from then until it goes to the wire (for some milliseconds at least, and not for long: the
+ * bind may be down), or while the journal lags, pages of the other lanes wait here, but not for ever: after `mostMs` one
+ * may pass, and should be small. As long as emergencies keep coming they should all be: the next one finds a page under
+ * way.
  */
 import type { Clock } from '../platform/index.ts';
 
@@ -15,8 +16,8 @@ export interface GateOptions {
 }
 
 const POLL_MS = 10;
-/** From the end of an emergency's acceptance to its submit_sm, about. */
-const LINGER_MS = 20;
+/** From the end of an emergency's acceptance to its submit_sm: about, and when the machine is busy. */
+const LINGER_MS = { least: 20, most: 100 };
 /** For so long after an emergency the next is expected. */
 const EXPECTED_MS = 10_000;
 
@@ -27,6 +28,8 @@ export class EmergencyGate {
   #inside = 0;
   /** When the last emergency left. */
   #leftAt = Number.NEGATIVE_INFINITY;
+  /** None has gone to the wire since then. */
+  #unsent = false;
   #cleared = Promise.withResolvers<void>();
 
   constructor(options: GateOptions) {
@@ -43,6 +46,7 @@ export class EmergencyGate {
       if (left) return;
       left = true;
       this.#leftAt = this.#clock.monotonic();
+      this.#unsent = true;
       if (--this.#inside > 0) return;
       this.#cleared.resolve();
       this.#cleared = Promise.withResolvers();
@@ -51,7 +55,13 @@ export class EmergencyGate {
 
   /** Something more important than fan-out of other lanes runs. */
   get shut(): boolean {
-    return this.#inside > 0 || this.#sinceLast < LINGER_MS || this.#lagMs() > this.#limit;
+    const lingerMs = this.#unsent ? LINGER_MS.most : LINGER_MS.least;
+    return this.#inside > 0 || this.#sinceLast < lingerMs || this.#lagMs() > this.#limit;
+  }
+
+  /** A submit_sm of an emergency was written. */
+  sent(): void {
+    this.#unsent = false;
   }
 
   /** An emergency is under way, or one was a short while ago: another may come at any moment. */
