@@ -38,18 +38,19 @@ async function perSecondOf(program: string, messages: number): Promise<number> {
   });
 }
 
-/** Rows of one statement, and connections that write submissions and receipts side by side. */
+/** Rows of one statement. */
 const LEDGER_BATCH = 2_000;
-const LEDGER_CONNECTIONS = 2;
 const LEDGER_PAGE = 5_000;
 
 /**
  * The least ledger that says who was sent what, when, and what became of it: a delivery, a submission and a receipt row
  * per message, partitioned, with the indexes that auditors need, durable, and nothing else on the machine. The same
- * tables, statements and settings as the program that set the goal (DESIGN §8), through the same client over TCP; the one
- * after the other, as there.
+ * tables, statements and settings as the program that set the goal (`ledger-limit`, DESIGN §8), through the same client
+ * over TCP; the one after the other, as there.
+ *
+ * @param connections that write submissions and receipts side by side; that program has one unless told otherwise.
  */
-export async function ledgerBaseline(home: string, messages: number): Promise<number> {
+export async function ledgerBaseline(home: string, messages: number, connections: number): Promise<number> {
   const start = startEmbedded({
     home,
     transport: 'tcp',
@@ -65,7 +66,7 @@ export async function ledgerBaseline(home: string, messages: number): Promise<nu
     database,
     user,
     pass: password ?? '',
-    max: LEDGER_CONNECTIONS + 1,
+    max: connections + 1,
     onnotice: () => {},
   });
   try {
@@ -96,13 +97,14 @@ export async function ledgerBaseline(home: string, messages: number): Promise<nu
         select ${now}, '0190b6f0-0000-7000-8000-000000000000', id, msisdn, 3, 1, ${first} from subscriber
         where id > ${first} and id <= ${first + LEDGER_PAGE}`;
     }
-    await inBatches(messages, ({ ids, messageIds, sentAt }) => {
+    await inBatches(messages, connections, ({ ids, messageIds, sentAt }) => {
       const answeredAt = sentAt.map((at) => at + 9);
       return sql`insert into submission select d, 1, 1, 1, 0, m, s, a
         from unnest(${ids}::bigint[], ${messageIds}::text[], ${sentAt}::bigint[], ${answeredAt}::bigint[]) as u(d, m, s, a)`;
     });
     await inBatches(
       messages,
+      connections,
       ({ ids, messageIds, sentAt }) => sql`insert into receipt select d, 1, 2, 0, s, 1, m
         from unnest(${ids}::bigint[], ${messageIds}::text[], ${sentAt}::bigint[]) as u(d, m, s)`,
     );
@@ -121,7 +123,11 @@ interface LedgerBatch {
 }
 
 /** Writes 1..`messages` in batches, as many at a time as there are connections. */
-async function inBatches(messages: number, write: (batch: LedgerBatch) => PromiseLike<unknown>): Promise<void> {
+async function inBatches(
+  messages: number,
+  connections: number,
+  write: (batch: LedgerBatch) => PromiseLike<unknown>,
+): Promise<void> {
   const now = Date.now();
   let next = 0;
   const work = async (): Promise<void> => {
@@ -133,5 +139,5 @@ async function inBatches(messages: number, write: (batch: LedgerBatch) => Promis
       await write({ ids, messageIds, sentAt: ids.map((id) => now + id) });
     }
   };
-  await Promise.all(Array.from({ length: LEDGER_CONNECTIONS }, work));
+  await Promise.all(Array.from({ length: connections }, work));
 }

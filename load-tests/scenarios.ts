@@ -16,6 +16,7 @@ export const SCENARIOS: Readonly<Record<string, ScenarioNote>> = {
     headline: [
       ['messagesPerSecond', '{} messages/s'],
       ['baseline.ledgerPerSecond', 'ledger alone {}/s'],
+      ['baseline.ledgerTwoConnectionsPerSecond', 'with two connections {}/s'],
       ['baseline.smppPackagePerSecond', 'package `smpp` {}/s'],
       ['baseline.wirePerSecond', 'wire alone {}/s'],
     ],
