@@ -23,6 +23,15 @@ export interface Sent {
   readonly sender: string | null;
 }
 
+interface KnownRoutes {
+  readonly of: Policies['routing'];
+  readonly names: ReadonlySet<string>;
+  /** By route, the one to try when a carrier has no way to a number. */
+  readonly seconds: ReadonlyMap<string, string>;
+}
+
+const NONE: readonly string[] = [];
+
 /** Members of a list that are looked at. Only a prediction leans on them. */
 const SAMPLE = 500;
 const SAMPLE_KEPT_MS = 60_000;
@@ -32,6 +41,7 @@ export class Loads {
   /** Route → share of the members, by list, lane and sender. */
   readonly #shares = new LRUCache<string, ReadonlyMap<string, number>>({ max: 1_000, ttl: SAMPLE_KEPT_MS });
 
+  #routes: KnownRoutes | null = null;
   /** The routes that the shares are of. */
   #sampledBy: Policies['routing'] | null = null;
 
@@ -65,26 +75,37 @@ export class Loads {
   }
 
   /** Where deliveries of these routes may go when a carrier has no way to their number. */
-  secondRoutes(routes: Iterable<string>): Set<string> {
+  secondRoutes(routes: Iterable<string>): readonly string[] {
+    const { seconds } = this.#known();
+    if (seconds.size === 0) return NONE;
     const taken = new Set(routes);
-    const seconds = this.#o.policies.routing.routes.flatMap(({ name, noRoute }) =>
-      noRoute !== null && taken.has(name) ? [noRoute.route] : [],
+    const more = [...taken].flatMap((route) => seconds.get(route) ?? []);
+    return [...new Set(more)].filter((route) => !taken.has(route));
+  }
+
+  /** What the routes of the policy in force say, looked at once for all alerts. */
+  #known(): KnownRoutes {
+    const { routing } = this.#o.policies;
+    if (this.#routes?.of === routing) return this.#routes;
+    const seconds = routing.routes.flatMap(({ name, noRoute }) =>
+      noRoute === null ? [] : [[name, noRoute.route] as const],
     );
-    return new Set(seconds.filter((route) => !taken.has(route)));
+    this.#routes = { of: routing, names: new Set(routing.routes.map(({ name }) => name)), seconds: new Map(seconds) };
+    return this.#routes;
   }
 
   /** @param segmentsOn of one message on a route. */
   of(lane: LaneName, deliveries: ReadonlyMap<string, number>, segmentsOn: (route: string) => number): RouteLoad[] {
     const { policies, backlog } = this.#o;
     // Routes may have changed since the deliveries were counted.
-    const known = new Set(policies.routing.routes.map(({ name }) => name));
-    const ours = [...deliveries].filter(([route]) => known.has(route));
-    return ours.map(([route, count]) => ({
-      route,
-      tps: routeTps(policies, route),
-      ahead: backlog.ahead(route, lane),
-      segments: count * segmentsOn(route),
-    }));
+    const { names } = this.#known();
+    const loads: RouteLoad[] = [];
+    for (const [route, count] of deliveries) {
+      if (!names.has(route)) continue;
+      const tps = routeTps(policies, route);
+      loads.push({ route, tps, ahead: backlog.ahead(route, lane), segments: count * segmentsOn(route) });
+    }
+    return loads;
   }
 
   async #sharesOf({ lane, sender }: Sent, list: TargetList): Promise<ReadonlyMap<string, number>> {

@@ -200,9 +200,9 @@ export class Alerts implements AlertService {
     const recipients = lists.reduce((sum, { members }) => sum + members, named.length);
     const network = await this.#networkOf(request, named, lists);
     const deliveries = await this.#loads.deliveries(request, named, lists, network);
-    const others = new Set(lists.length === 0 ? deliveries.keys() : this.#loads.routesOf(request));
-    for (const route of this.#loads.secondRoutes(others)) others.add(route);
-    const wording = this.#wordings.of(request, deliveries.keys(), others);
+    const sure = [...deliveries.keys()];
+    const some = lists.length === 0 ? sure : [...this.#loads.routesOf(request)];
+    const wording = this.#wordings.of(request, sure, [...some, ...this.#loads.secondRoutes(some)]);
     if (wording.kind === 'problem') return wording.problem;
     const loads = this.#loads.of(request.lane, deliveries, wording.segmentsOn);
     const predictedSubmitAt = predictSubmitAt(acceptedAt, holdUntil, loads);

@@ -52,11 +52,10 @@ export class Wordings {
    * @param others that a member of a list may take, and second routes. What their carriers can't send fails there; what
    *   they change is told.
    */
-  of(request: WordingRequest, routes: Iterable<string>, others: Iterable<string>): Wording | Refusal {
+  of(request: WordingRequest, routes: readonly string[], others: readonly string[]): Wording | Refusal {
     const segments = new Map<string, number>();
     const changes = new Map<string, Omit<WordingChange, 'carriers'> & { carriers: Set<BindName> }>();
-    const sure = new Set(routes);
-    const all = new Set([...sure, ...others]);
+    const all = new Set([...routes, ...others]);
     for (const { language, text } of request.texts) {
       const plans = new Map<TextPolicy, TextPlan | TextError>();
       for (const route of all) {
@@ -65,7 +64,7 @@ export class Wordings {
           const plan = plans.get(policy) ?? tryPlan(text, policy);
           plans.set(policy, plan);
           if (plan instanceof TextError) {
-            if (sure.has(route)) return refusal(plan, language, request.secret);
+            if (routes.includes(route)) return refusal(plan, language, request.secret);
             continue;
           }
           segments.set(route, Math.max(segments.get(route) ?? 1, plan.cuts.length));
