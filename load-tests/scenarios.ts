@@ -118,6 +118,8 @@ export const SCENARIOS: Readonly<Record<string, ScenarioNote>> = {
       ['single.tocsin', 'single {}/s'],
       ['single.kannel', 'Kannel {}/s'],
       ['single.ratio', '{} ×'],
+      ['single.stored', 'Kannel with its stores on disk {}/s'],
+      ['single.storedRatio', '{} ×'],
       ['list.tocsin', 'list {}/s'],
       ['list.kannelBest', "Kannel's best {}/s"],
       ['list.ratio', '{} ×'],

@@ -1,10 +1,11 @@
 /**
  * Kannel's processes: one bearerbox (SMPP) and any number of smsboxes (HTTP), set to be fast: no store file, no access log,
- * nothing logged below a panic, no throughput limit, a window of 500, receipts kept in memory. Debian: kannel, kannel-extras.
+ * nothing logged below a panic, no throughput limit, a window of 500, receipts kept in memory. Or with its stores on disk,
+ * so that its own end loses nothing (a file each, which it does not sync). Debian: kannel, kannel-extras.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,6 +20,8 @@ export interface KannelOptions {
   systemId: string;
   password: string;
   smsboxes: number;
+  /** Messages and receipts are kept in files until they have ended. */
+  stored?: boolean | undefined;
 }
 
 export interface Kannel {
@@ -41,6 +44,8 @@ const SMSBOX = '/usr/sbin/smsbox';
 const INSTALL_MS = 180_000;
 const UP_MS = 15_000;
 const STOP_MS = 5_000;
+/** Folders of what is stored. */
+const STORES = ['messages', 'receipts'] as const;
 
 /**
  * Installs it where it is missing and that is possible.
@@ -86,6 +91,9 @@ export async function startKannel(options: KannelOptions): Promise<Kannel> {
     children.push(child);
   };
   try {
+    if (options.stored === true) {
+      for (const store of STORES) await mkdir(join(options.folder, store));
+    }
     const core = coreConfig(admin, boxPort, options);
     // Each reads what is meant for it; bearerbox does not start without a group for some smsbox.
     const configs = ports.map((port, n) => `${core}\n${smsboxConfig(boxPort, port, n)}`);
@@ -108,7 +116,8 @@ export async function startKannel(options: KannelOptions): Promise<Kannel> {
   }
 }
 
-function coreConfig(admin: number, boxPort: number, { smscPort, systemId, password }: KannelOptions): string {
+function coreConfig(admin: number, boxPort: number, options: KannelOptions): string {
+  const { smscPort, systemId, password } = options;
   return `group = core
 admin-port = ${admin}
 admin-interface = 127.0.0.1
@@ -117,7 +126,7 @@ smsbox-port = ${boxPort}
 smsbox-interface = 127.0.0.1
 smsbox-max-pending = 1000
 box-allow-ip = "127.0.0.1"
-dlr-storage = internal
+${options.stored === true ? spools(options.folder) : 'dlr-storage = internal'}
 log-level = ${QUIET}
 
 group = smsc
@@ -134,6 +143,15 @@ max-pending-submits = ${WINDOW}
 enquire-link-interval = 30
 log-level = ${QUIET}
 `;
+}
+
+function spools(folder: string): string {
+  const [messages, receipts] = STORES.map((store) => join(folder, store));
+  return `store-type = spool
+store-location = "${messages}"
+store-dump-freq = 1
+dlr-storage = spool
+dlr-spool = "${receipts}"`;
 }
 
 function smsboxConfig(boxPort: number, port: number, n: number): string {

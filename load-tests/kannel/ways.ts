@@ -13,6 +13,8 @@ export interface Way {
   readonly connections: number;
   /** Recipients of each request. */
   readonly recipients: number;
+  /** With Kannel's stores on disk. */
+  readonly stored?: boolean;
 }
 
 export interface WayRun {
@@ -41,7 +43,7 @@ const DLR_MASK = 3;
 
 export async function runWay(way: Way, options: WayOptions): Promise<WayRun> {
   const folder = await mkdtemp(join(options.folder, 'kannel-'));
-  const kannel = await startKannel({ ...options, folder, smsboxes: way.smsboxes });
+  const kannel = await startKannel({ ...options, folder, smsboxes: way.smsboxes, stored: way.stored });
   const { sink } = options;
   // What each smsbox gets is whole requests.
   const unit = way.smsboxes * way.recipients;
