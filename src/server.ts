@@ -162,7 +162,11 @@ async function open(
   });
   const wires = new Map<string, MeteredWire>();
   const refusals = new Refusals();
-  const gate = new EmergencyGate({ clock, journalLagMs: () => dispatch.journal.lagMs() });
+  const gate = new EmergencyGate({
+    clock,
+    journalLagMs: () => dispatch.journal.lagMs(),
+    sendsHere: () => dispatch.binds.some((bind) => bind.up),
+  });
   const dispatch: Dispatch = await Dispatch.start({
     database,
     boss,

@@ -20,7 +20,8 @@ afterAll(() => Promise.all(lines.map(({ rig }) => rig.close())));
 const points: [Strike, string, RegExp][] = [
   ['kill', 'an alert is stored and its producer not told', /^sql intake: commit .* — after$/],
   ['kill', 'a page of a broadcast is stored and nobody knows', /^sql fanout: commit .* — after$/],
-  ['kill', 'a claim is durable and nothing of it is sent', /^sql urgent: commit after insert chain_entry .* — after$/],
+  ['kill', 'a claim is durable and nothing of it is sent', /^sql claims: commit after insert chain_entry .* — after$/],
+  ['kill', 'a claim of an emergency is durable', /^sql urgent: commit after insert chain_entry .* — after$/],
   ['kill', 'a submit_sm is on the wire and unanswered', /^smpp ESME submit_sm — after$/],
   ['kill', 'a submit_sm_resp is on its way', /^smpp SMSC submit_sm_resp — before$/],
   ['kill', 'a deliver_sm came and is not answered', /^smpp SMSC deliver_sm — after$/],
@@ -32,7 +33,7 @@ const points: [Strike, string, RegExp][] = [
     /^sql dispatch: commit after update chunk .* — after$/,
   ],
   ['backend', 'chunks are taken and their texts can not be read', /^sql dispatch: select body .* — before$/],
-  ['backend', 'a claim never reaches the server', /^sql urgent: commit after insert chain_entry .* — before$/],
+  ['backend', 'a claim never reaches the server', /^sql claims: commit after insert chain_entry .* — before$/],
   [
     'backend',
     'the answer to the COMMIT of a claim is lost',

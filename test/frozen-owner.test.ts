@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => rig?.close());
 
 test.for([
-  ['with a claim open, its rows locked', /^sql urgent: commit after insert chain_entry .* — before$/],
+  ['with a claim open, its rows locked', /^sql claims: commit after insert chain_entry .* — before$/],
   ['with facts of the journal open', /^sql journal: commit .* — before$/],
 ] as const)('%s', { timeout: 90_000 }, async ([, name]) => {
   const point = [...rig.points.passed.keys()].find((known) => name.test(known));

@@ -15,7 +15,7 @@ import { FACT_TABLES } from '../facts.ts';
 import { EmergencyGate, FANOUT_QUEUE, Fanout } from '../fanout/index.ts';
 import { openWorld, type World } from '../fanout/testing.ts';
 import { type Clock, Pool, Vault } from '../platform/index.ts';
-import type { CarrierPolicy, LaneName, Policies } from '../policy/index.ts';
+import type { CarrierPolicy, LaneName, Policies, TlvPolicy } from '../policy/index.ts';
 import { addProgress, FINAL, finalState, OUTCOME, submission } from '../records/index.ts';
 import { FreshWork } from './fresh.ts';
 import { Intake, type IntakeLimits } from './intake.ts';
@@ -322,7 +322,10 @@ describe('an alert to one number', () => {
 
   test('is given to dispatch as it would read it, until something is done with its chunk', async () => {
     const fresh = new FreshWork(world.clock);
-    const { alerts } = await open({ fresh });
+    const campaign: TlvPolicy = { tag: 0x1401, type: 'string', value: null, alertName: 'campaign' };
+    const [[name, carrier]] = Object.entries(world.policies.carriers) as [[string, CarrierPolicy]];
+    const carriers = { ...world.policies.carriers, [name]: { ...carrier, tlvs: [campaign] } };
+    const { alerts } = await open({ fresh, policies: { ...world.policies, carriers } });
     const holder = { process: world.process, bind: 1, fence: 1 };
     const { pools } = db.database;
     // What others left in the queue.
@@ -330,7 +333,13 @@ describe('an alert to one number', () => {
     const take = () => takeChunks(pools.dispatch, world.boss, holder, { ...wish, room: 1_000 }, (work) => work());
     await take();
     const made = await Promise.all(
-      [{}, { sender: 'Bank' }, { secret: true }, { texts: [{ language: null, text: 'Zażółć.' }] }].map((change) =>
+      [
+        {},
+        { sender: 'Bank' },
+        { secret: true },
+        { texts: [{ language: null, text: 'Zażółć.' }] },
+        { tlvs: { campaign: 'spring' } },
+      ].map((change) =>
         alerts.submit(principal(), request({ lane: 'security', to: [number('+4670')], ...change }), null),
       ),
     );
@@ -364,13 +373,15 @@ describe('an alert to one number', () => {
     expect(other.chunks[0]?.cancelled.map(({ alert }) => alert)).toEqual([...gone]);
     expect(other.chunks[0]?.items.length).toBe(size - 2);
     // What was tried, claimed, given back or may be a copy is read.
-    for (const change of [{ attempt: 2 }, { claimedTo: 1 }, { returns: 1 }, { possibleDuplicate: true }]) {
+    const chunkChanges = [{ attempt: 2 }, { claimedTo: 1 }, { returns: 1 }, { possibleDuplicate: true }];
+    for (const change of chunkChanges) {
       const touched = { ...first, chunk: { ...first.chunk, ...change } };
       await expect(hydrate(refuses, { ...sources, fresh: source, cancelled: none }, [touched])).rejects.toThrow('read');
     }
-    await expect(
-      hydrate(refuses, { ...sources, fresh: source, cancelled: none }, [{ ...first, deliveryIds: [1] }]),
-    ).rejects.toThrow('read');
+    for (const change of [{ deliveryIds: [1] }, { ended: true }]) {
+      const touched = { ...first, ...change };
+      await expect(hydrate(refuses, { ...sources, fresh: source, cancelled: none }, [touched])).rejects.toThrow('read');
+    }
   });
 
   test('gets the text of the language of its recipient, else the first', async () => {
@@ -761,6 +772,8 @@ describe('under load', () => {
     );
     await bulk[0];
     const urgent = alerts.submit(principal(), request({ lane: 'emergency' }), null).then(() => order.push('emergency'));
+    await vi.waitFor(() => expect(gate.shut).toBe(true), { interval: 1 });
+    expect(order).not.toContain('emergency');
     await urgent;
     expect(order.indexOf('emergency')).toBeLessThan(30);
     await Promise.all(bulk);

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { ManualClock } from '../platform/index.ts';
 import { FRESH_MAX, FRESH_MS, FRESH_UNITS_MAX, Fresh } from './fresh.ts';
 
@@ -26,6 +26,23 @@ test('old ones are forgotten when another comes', () => {
   clock.advance(FRESH_MS + 1);
   texts.add(2, 'two');
   expect(texts.size).toBe(1);
+});
+
+test('old ones are forgotten when nobody comes', () => {
+  vi.useFakeTimers();
+  try {
+    const clock = new ManualClock();
+    const texts = new Fresh<string>(clock, (text) => text.length);
+    texts.add(1, 'one');
+    clock.advance(FRESH_MS - 1);
+    vi.advanceTimersByTime(FRESH_MS);
+    expect(texts.size).toBe(1);
+    clock.advance(2);
+    vi.advanceTimersByTime(FRESH_MS);
+    expect(texts.size).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test('so many are kept, and so much of them', () => {

@@ -3,7 +3,7 @@
  * of a text, open) what was at hand here a moment ago.
  *
  * Never a secret text: that is in clear as shortly as can be, and gone when its key is. Each is given once, and not after
- * `FRESH_MS`, so that what was deleted or whose key was destroyed meanwhile is not sent from here.
+ * `FRESH_MS`: what was deleted or whose key was destroyed longer ago is not sent from here.
  */
 import type { FreshDelivery } from '../dispatch/index.ts';
 import type { EpochMs } from '../platform/index.ts';
@@ -14,7 +14,7 @@ export const FRESH_MAX = 10_000;
 export const FRESH_UNITS_MAX = 4_000_000;
 export const FRESH_MS = 5_000;
 
-/** About what a delivery takes in memory, octets. */
+/** About what a delivery takes in memory, octets, without what its alert gave for carriers' optional parameters. */
 const DELIVERY_UNITS = 200;
 
 interface Kept<V> {
@@ -31,6 +31,7 @@ export class Fresh<V> {
   /** The oldest first. */
   readonly #kept = new Map<number, Kept<V>>();
   #units = 0;
+  #timer: NodeJS.Timeout | undefined;
 
   /** @param unitsOf how large a value is, in units of memory (octets, UTF-16 units). */
   constructor(clock: { monotonic(): EpochMs }, unitsOf: (value: V) => number) {
@@ -45,11 +46,8 @@ export class Fresh<V> {
     const units = this.#unitsOf(value);
     this.#kept.set(id, { value, units, since: now });
     this.#units += units;
-    for (const [oldest, { since }] of this.#kept) {
-      const full = this.#kept.size > FRESH_MAX || this.#units > FRESH_UNITS_MAX;
-      if (!full && now - since <= FRESH_MS) break;
-      this.#forget(oldest);
-    }
+    this.#forgetOld(now);
+    this.#timer ??= this.#later();
   }
 
   /** The value, which is forgotten. */
@@ -60,6 +58,22 @@ export class Fresh<V> {
 
   get size(): number {
     return this.#kept.size;
+  }
+
+  /** Nobody may come to ask. */
+  #later(): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.#forgetOld(this.#monotonic());
+      this.#timer = this.#kept.size === 0 ? undefined : this.#later();
+    }, FRESH_MS).unref();
+  }
+
+  #forgetOld(now: EpochMs): void {
+    for (const [oldest, { since }] of this.#kept) {
+      const full = this.#kept.size > FRESH_MAX || this.#units > FRESH_UNITS_MAX;
+      if (!full && now - since <= FRESH_MS) break;
+      this.#forget(oldest);
+    }
   }
 
   #forget(id: number): Kept<V> | undefined {
@@ -80,6 +94,12 @@ export class FreshWork {
 
   constructor(clock: { monotonic(): EpochMs }) {
     this.texts = new Fresh(clock, (text) => text.length);
-    this.deliveries = new Fresh(clock, (all) => all.length * DELIVERY_UNITS);
+    this.deliveries = new Fresh(clock, (all) => all.reduce((sum, { tlvs }) => sum + DELIVERY_UNITS + unitsOf(tlvs), 0));
   }
+}
+
+function unitsOf(tlvs: FreshDelivery['tlvs']): number {
+  let units = 0;
+  for (const name in tlvs) units += name.length + (tlvs[name] as string).length;
+  return units;
 }

@@ -97,20 +97,20 @@ export async function writeGroup(
     settleKeys(tx, arrivals, now),
     numbers === 'mostly-new' ? tools.recipients.lookUp(tx, numbersOf(arrivals)) : null,
   ]);
-  const fresh = arrivals.filter((arrival) => outcome.get(arrival)?.kind === 'new');
-  if (fresh.length === 0) {
+  const added = arrivals.filter((arrival) => outcome.get(arrival)?.kind === 'new');
+  if (added.length === 0) {
     return { value: { outcome, recipients: new Map(), texts: new Map(), deliveries: new Map() }, parts: [] };
   }
 
-  const wanted = numbersOf(fresh);
+  const wanted = numbersOf(added);
   const { ids: recipients, send } =
     known === null
       ? await resolved(tools.recipients.resolveIn(tx, entry, wanted))
       : await tools.recipients.assign(known, wanted);
 
-  const { bodies, next } = numberBodies(fresh, firstId);
-  const singles = fresh.filter(isSingle);
-  const others = fresh.filter((arrival) => !isSingle(arrival));
+  const { bodies, next } = numberBodies(added, firstId);
+  const singles = added.filter(isSingle);
+  const others = added.filter((arrival) => !isSingle(arrival));
   const fanOut = async (): Promise<void> => {
     if (others.length === 0) return;
     const priority = (arrival: Arrival): number => tools.policies.lanes[laneOf(arrival)].priority;
@@ -123,17 +123,17 @@ export async function writeGroup(
   };
   const spoken = await languagesOf(tx, singles, recipients);
   // None of these needs an answer of another: together, and with the entry of the chain, they are one round trip.
-  const facts = [send(tx, entry), ...sendAlerts(tx, entry, fresh, bodies, recipients, tools)];
-  const sent: Promise<unknown>[] = [insertBodies(tx, fresh, bodies), fanOut()];
+  const facts = [send(tx, entry), ...sendAlerts(tx, entry, added, bodies, recipients, tools)];
+  const sent: Promise<unknown>[] = [insertBodies(tx, added, bodies), fanOut()];
   let deliveries: GroupResult['deliveries'] = new Map();
   if (singles.length > 0) {
     const over = handOver(tx, entry, singles, next, bodies, recipients, spoken, now, tools);
     facts.push(over.facts);
     sent.push(over.chunks);
-    deliveries = over.soon;
+    deliveries = over.fresh;
   }
   return {
-    value: { outcome, recipients, texts: textsSoon(singles, bodies), deliveries },
+    value: { outcome, recipients, texts: freshTexts(singles, bodies), deliveries },
     parts: facts.flatMap(({ parts }) => parts),
     sent: Promise.all([...facts.map((each) => each.sent), ...sent]),
   };
@@ -182,17 +182,17 @@ async function settleKeys(tx: Tx, arrivals: readonly Arrival[], now: EpochMs): P
 }
 
 /** The id of each arrival's first text, the others follow; and the first id that is left. */
-function numberBodies(fresh: readonly Arrival[], first: number): { bodies: Map<Arrival, number>; next: number } {
+function numberBodies(added: readonly Arrival[], first: number): { bodies: Map<Arrival, number>; next: number } {
   const bodies = new Map<Arrival, number>();
   let next = first;
-  for (const arrival of fresh) {
+  for (const arrival of added) {
     bodies.set(arrival, next);
     next += arrival.texts.length;
   }
   return { bodies, next };
 }
 
-function textsSoon(singles: readonly Arrival[], bodies: ReadonlyMap<Arrival, number>): Map<number, string> {
+function freshTexts(singles: readonly Arrival[], bodies: ReadonlyMap<Arrival, number>): Map<number, string> {
   const texts = new Map<number, string>();
   for (const arrival of singles) {
     const { request, holdUntil } = arrival.checked;
@@ -203,8 +203,8 @@ function textsSoon(singles: readonly Arrival[], bodies: ReadonlyMap<Arrival, num
   return texts;
 }
 
-async function insertBodies(tx: Tx, fresh: readonly Arrival[], bodies: ReadonlyMap<Arrival, number>): Promise<void> {
-  const rows = fresh.flatMap((arrival) =>
+async function insertBodies(tx: Tx, added: readonly Arrival[], bodies: ReadonlyMap<Arrival, number>): Promise<void> {
+  const rows = added.flatMap((arrival) =>
     arrival.texts.map(({ sealed }, i) => ({
       id: idOf(bodies, arrival) + i,
       organisation: arrival.organisation,
@@ -226,12 +226,12 @@ async function insertBodies(tx: Tx, fresh: readonly Arrival[], bodies: ReadonlyM
 function sendAlerts(
   tx: Tx,
   entry: number,
-  fresh: readonly Arrival[],
+  added: readonly Arrival[],
   bodies: ReadonlyMap<Arrival, number>,
   recipients: ReadonlyMap<string, number>,
   { names }: GroupTools,
 ): SentFacts[] {
-  const alerts = fresh.map(({ id, day, organisation, producer, checked, texts, lists, ...rest }, i): AlertRow => {
+  const alerts = added.map(({ id, day, organisation, producer, checked, texts, lists, ...rest }, i): AlertRow => {
     const { request, acceptedAt, expiresAt, holdUntil } = checked;
     return {
       day,
@@ -243,7 +243,7 @@ function sendAlerts(
       secret: request.secret,
       sender: request.sender,
       reference: request.reference,
-      body: idOf(bodies, fresh[i]!),
+      body: idOf(bodies, added[i]!),
       commitment: texts[0]!.sealed.commitment,
       lists: [...lists],
       recipients: rest.recipients,
@@ -253,7 +253,7 @@ function sendAlerts(
       predictedSubmitAt: rest.predictedSubmitAt,
     };
   });
-  const texts = fresh.flatMap((arrival) =>
+  const texts = added.flatMap((arrival) =>
     arrival.texts.slice(1).map(({ language, sealed }, i) => ({
       day: arrival.day,
       alert: arrival.id,
@@ -262,7 +262,7 @@ function sendAlerts(
       commitment: sealed.commitment,
     })),
   );
-  const named = fresh
+  const named = added
     .filter((arrival) => !isSingle(arrival))
     .flatMap(({ day, id, organisation, named: all }) =>
       all.map(({ msisdn, reference }) => ({
@@ -272,10 +272,10 @@ function sendAlerts(
         reference,
       })),
     );
-  const tlvs = fresh.flatMap(({ day, id, checked }) =>
+  const tlvs = added.flatMap(({ day, id, checked }) =>
     Object.entries(checked.request.tlvs ?? {}).map(([name, value]) => ({ day, alert: id, name, value: String(value) })),
   );
-  const changes = fresh.flatMap(({ day, id, changes: all }) =>
+  const changes = added.flatMap(({ day, id, changes: all }) =>
     all.map(({ language, character, replacement, count, position, carriers }) => ({
       day,
       alert: id,
@@ -307,10 +307,10 @@ function handOver(
   spoken: ReadonlyMap<number, string>,
   now: EpochMs,
   { boss, names, policies }: GroupTools,
-): { facts: SentFacts; chunks: Promise<unknown>; soon: Map<number, FreshDelivery[]> } {
+): { facts: SentFacts; chunks: Promise<unknown>; fresh: Map<number, FreshDelivery[]> } {
   const rows: DeliveryRow[] = [];
   const chunks: NewChunk[] = [];
-  const soon = new Map<number, FreshDelivery[]>();
+  const fresh = new Map<number, FreshDelivery[]>();
   let first = firstId;
   for (const { lane, route, members } of gather(singles, policies)) {
     const [laneId, routeId] = [names.laneId(lane), names.routeId(route)];
@@ -337,7 +337,7 @@ function handOver(
       rows.push(row);
       if (holds.length === 0) deliveries.push(freshDelivery(row, arrival));
     }
-    if (deliveries.length > 0) soon.set(first, deliveries);
+    if (deliveries.length > 0) fresh.set(first, deliveries);
     chunks.push({
       id: first,
       day: members[0]!.day,
@@ -361,7 +361,7 @@ function handOver(
   return {
     facts,
     chunks: Promise.all([insertChunks(tx, boss, chunks, now, 'new'), notifyDispatch(tx, woken)]),
-    soon,
+    fresh,
   };
 }
 

@@ -5,7 +5,7 @@ import { CANCEL_CHANNEL, setPaused } from '../dispatch/index.ts';
 import { type EmergencyGate, lockAlert } from '../fanout/index.ts';
 import { type Clock, type EpochMs, type Pool, utcDay, type Vault } from '../platform/index.ts';
 import { alertTlvs, type Names, type Policies, type TlvPolicy } from '../policy/index.ts';
-import type { Arrival } from './group.ts';
+import { type Arrival, isSingle } from './group.ts';
 import { type Fingerprint, fingerprintOf, isRepeat, type KnownKey, readKeys, sweepKeys } from './idempotency.ts';
 import type { Intake, Outcome } from './intake.ts';
 import { Loads, type TargetList } from './loads.ts';
@@ -169,6 +169,8 @@ export class Alerts implements AlertService {
     try {
       const arrival = await this.#seal(principal, ready, key);
       const outcome = await this.#o.intake.add(arrival);
+      // Of several recipients the fan-out says when it is over.
+      leave?.(outcome.kind === 'new' && isSingle(arrival) && ready.checked.holdUntil === null);
       return await this.#answer(arrival, ready, outcome);
     } finally {
       leave?.();

@@ -31,6 +31,9 @@ import type { RefusedKind, Sent } from './sender.ts';
 import { Sweeper } from './sweeper.ts';
 import type { DispatchExtra, Item } from './types.ts';
 
+/** Of what is given from memory nobody asks the database whether it was cancelled: what the board knows must be young. */
+const BOARD_KNOWN_MS = 1_000;
+
 /** Tells dispatch that an alert was cancelled; the payload is `day/alert`, or empty after a lost connection. */
 export const CANCEL_CHANNEL = 'tocsin_cancel';
 
@@ -219,11 +222,11 @@ export class Dispatch {
           journal,
           claimWriters: {
             emergency: await open(`urgent claims ${name}`, pools.urgent),
-            others: await open(`claims ${name}`, pools.dispatch),
+            others: await open(`claims ${name}`, pools.claims),
           },
           takeoverWriter: await open(`takeover ${name}`),
           texts: options.texts,
-          fresh: options.fresh ?? null,
+          fresh: options.fresh === undefined ? null : whileBoardIsKnown(options.fresh, board, clock),
           receipts,
           cancelled,
           pauses: board,
@@ -450,4 +453,10 @@ export class Dispatch {
     );
     return rows.map(({ alert }) => alert);
   }
+}
+
+function whileBoardIsKnown(fresh: FreshDeliveries, board: PauseBoard, clock: Clock): FreshDeliveries {
+  return {
+    take: (chunk) => (clock.monotonic() - board.readAt < BOARD_KNOWN_MS ? fresh.take(chunk) : undefined),
+  };
 }

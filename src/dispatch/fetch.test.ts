@@ -43,7 +43,7 @@ interface Rig {
 /** @param binds TPS by name, all of one route of the first one's name. */
 async function rig(
   binds: Record<string, number>,
-  options: { textsOf?: (source: TextSource) => TextSource; fetches?: PgBoss } = {},
+  options: { textsOf?: (source: TextSource) => TextSource; fetches?: PgBoss; carrier?: object } = {},
 ): Promise<Rig> {
   const folder = mkdtempSync(join(tmpdir(), 'tocsin-fetch-'));
   ends.push(() => rmSync(folder, { recursive: true, force: true }));
@@ -54,7 +54,7 @@ async function rig(
     ends.push(() => smsc.close());
     smscs.push(smsc);
     const account = { host: '127.0.0.1', port: smsc.port, systemId: name, password: { env: 'PW' } };
-    carriers[name] = { ...account, window: 20, tps, defaultSender: 'Tocsin' };
+    carriers[name] = { ...account, window: 20, tps, defaultSender: 'Tocsin', ...options.carrier };
   }
   const [route] = Object.keys(binds);
   writeFileSync(join(folder, 'lanes.yaml'), readFileSync('policies/lanes.yaml', 'utf8'));
@@ -159,6 +159,47 @@ test('an emergency is on the wire though the fetches of other lanes have every s
   }
   await vi.waitFor(() => expect(smscs[0]?.arrived.length).toBe(12), { timeout: 5_000 });
 }, 30_000);
+
+test('an emergency is on the wire though a claim of another lane waits for a lock, and K holds for both', async () => {
+  const { planter, smscs, dispatch } = await rig({ beside: 500 }, { carrier: { claimLimit: 20 } });
+  const [smsc] = smscs;
+  const [bind] = dispatch.binds;
+  const { deliveries } = await planter.plant({ lane: 'bulk', route: 'beside', count: 400, chunkSize: 400 });
+  await vi.waitFor(() => expect(smsc?.arrived.length).toBeGreaterThan(40), { timeout: 10_000, interval: 2 });
+  const release = Promise.withResolvers<void>();
+  const locked = Promise.withResolvers<void>();
+  const holder = db.database.pools.control.run(async (tx) => {
+    await tx.query('SELECT FROM chunk WHERE first_delivery = $1 FOR UPDATE', [deliveries[0]]);
+    locked.resolve();
+    await release.promise;
+  });
+  let drained: Promise<unknown> = Promise.resolve();
+  try {
+    await locked.promise;
+    // What was claimed before goes out; then the next claim waits for the row.
+    const stalled = async () => {
+      const [row] = await db.database.pools.reader.query<{ n: number }>(
+        `SELECT count(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE '%claims'`,
+      );
+      expect(row?.n).toBe(1);
+    };
+    await vi.waitFor(stalled, { timeout: 5_000 });
+    await vi.waitFor(() => expect(bind?.undecided).toBeLessThanOrEqual(20));
+    const before = smsc?.arrived.length ?? 0;
+    expect(before).toBeLessThan(400);
+    for (let n = 0; n < 5; n++) await planter.plant({ lane: 'emergency', route: 'beside', count: 1 });
+    await vi.waitFor(() => expect(smsc?.arrived.length).toBe(before + 5), { timeout: 1_500, interval: 2 });
+    await stalled();
+    expect(bind?.undecided).toBeLessThanOrEqual(20);
+    drained = dispatch.stop(9_000);
+  } finally {
+    release.resolve();
+    await holder;
+  }
+  // The claim that waited is over before the bind is given back: nothing stays claimed without an outcome.
+  await drained;
+  expect(bind?.undecided).toBe(0);
+}, 40_000);
 
 test('beside a bind of half a TPS the fast one of the route sends nearly all of every chunk', async () => {
   const { planter, smscs, dispatch } = await rig({ fast: 200, slow: 0.5 });

@@ -35,6 +35,7 @@ interface ChunkRow {
   settled: boolean;
   priority: number;
   job: string;
+  ended: boolean;
 }
 
 /** What to take from which queue. */
@@ -63,6 +64,8 @@ export interface Taken {
   chunk: HeldChunk;
   deliveryIds: number[] | null;
   firstDelivery: number;
+  /** Some of its deliveries are final already. */
+  ended: boolean;
 }
 
 /**
@@ -136,7 +139,9 @@ async function takeInside(
      FROM (SELECT c.id, f.job FROM unnest($1::bigint[], $5::uuid[]) AS f(id, job) JOIN chunk c ON c.id = f.id
            WHERE NOT c.settled AND NOT c.parked FOR UPDATE OF c SKIP LOCKED) AS j
      WHERE chunk.id = j.id
-     RETURNING chunk.id, day, alert, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, returns, claimed_to, settled, chunk.priority, chunk.job`,
+     RETURNING chunk.id, day, alert, first_delivery, deliveries, delivery_ids, attempt, possible_duplicate, returns, claimed_to, settled, chunk.priority, chunk.job,
+       EXISTS (SELECT FROM final_state f WHERE f.day = chunk.day AND f.delivery >= chunk.first_delivery
+               AND f.delivery < chunk.first_delivery + chunk.deliveries) AS ended`,
     [[...byChunk.keys()], holder.process, holder.bind, holder.fence, [...byChunk.values()].map((job) => job.id)],
   );
   const rowOf = new Map(rows.map((row) => [row.id, row]));
@@ -160,6 +165,7 @@ async function takeInside(
     const size = part?.of.row === row ? row.claimed_to + part.keep : row.deliveries;
     return {
       firstDelivery: row.first_delivery,
+      ended: row.ended,
       deliveryIds: row.delivery_ids?.slice(0, size) ?? null,
       chunk: {
         id: row.id,
@@ -299,8 +305,9 @@ export async function hydrate(
   return { chunks, text };
 }
 
-/** Nothing was ever done with it, so that it is as it was written. */
-const isUntouched = ({ chunk, deliveryIds }: Taken): boolean =>
+/** Nothing of it was claimed, and nothing has ended: it is as it was written, though somebody may have held it. */
+const isUntouched = ({ chunk, deliveryIds, ended }: Taken): boolean =>
+  !ended &&
   chunk.attempt === 1 &&
   chunk.claimedTo === 0 &&
   chunk.returns === 0 &&

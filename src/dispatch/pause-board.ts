@@ -29,6 +29,8 @@ const WARN_EVERY_MS = 60_000;
 
 export class PauseBoard {
   now = Pauses.NONE;
+  /** What is known is no older than this; monotonic. */
+  readAt: EpochMs = Number.NEGATIVE_INFINITY;
   readonly #o: PauseBoardOptions;
   /** A session of its own: no chore may stand between an operator and a stop. */
   readonly #pool: Pool;
@@ -111,6 +113,7 @@ export class PauseBoard {
   async #read(): Promise<void> {
     const { clock } = this.#o;
     const at = clock.now();
+    const from = clock.monotonic();
     const next = new Pauses(await readPaused(this.#pool, at));
     const change = next.since(this.now);
     if (change.paused.length + change.resumed.length > 0) {
@@ -124,6 +127,7 @@ export class PauseBoard {
     const fresh = cancelled.filter(({ alert }) => !this.#heard.has(alert));
     for (const each of fresh) this.#heard.set(each.alert, each.at);
     if (fresh.length > 0) this.#o.onCancelled(fresh);
+    this.readAt = from;
   }
 
   /** Nobody may forget that warnings are held back. */

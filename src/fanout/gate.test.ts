@@ -19,28 +19,34 @@ test('an emergency shuts the gate until the last one has left, and leaving twice
   const passed = gate.pass(1_000);
   second();
   expect(gate.shut).toBe(true);
-  clock.advance(100);
+  clock.advance(20);
   expect(await passed).toBe(true);
 });
 
 test('when the emergency is on the wire the gate opens, but not within the time in which another may follow', () => {
   const clock = new ManualClock();
-  const gate = new EmergencyGate({ clock });
-  gate.enter()();
+  let sendsHere = true;
+  const gate = new EmergencyGate({ clock, sendsHere: () => sendsHere });
+  gate.enter()(true);
   clock.advance(20);
   expect(gate.shut).toBe(true);
   gate.sent();
   expect(gate.shut).toBe(false);
-  gate.enter()();
+  gate.enter()(true);
   gate.sent();
   clock.advance(19);
   expect(gate.shut).toBe(true);
   clock.advance(1);
   expect(gate.shut).toBe(false);
-  gate.enter()();
+  gate.enter()(true);
   clock.advance(99);
   expect(gate.shut).toBe(true);
   clock.advance(1);
+  expect(gate.shut).toBe(false);
+  // Where another process sends, nothing would be heard of it.
+  sendsHere = false;
+  gate.enter()(true);
+  clock.advance(20);
   expect(gate.shut).toBe(false);
 });
 

@@ -13,6 +13,8 @@ export interface GateOptions {
   journalLagMs?: () => number;
   /** Above this the journal lags. Default 50. */
   lagLimitMs?: number;
+  /** Whether emergencies go to the wire from this process (`sent`): of another's nothing is heard. Default yes. */
+  sendsHere?: () => boolean;
 }
 
 const POLL_MS = 10;
@@ -25,6 +27,7 @@ export class EmergencyGate {
   readonly #clock: Clock;
   readonly #lagMs: () => number;
   readonly #limit: number;
+  readonly #sendsHere: () => boolean;
   #inside = 0;
   /** When the last emergency left. */
   #leftAt = Number.NEGATIVE_INFINITY;
@@ -36,17 +39,21 @@ export class EmergencyGate {
     this.#clock = options.clock;
     this.#lagMs = options.journalLagMs ?? (() => 0);
     this.#limit = options.lagLimitMs ?? 50;
+    this.#sendsHere = options.sendsHere ?? (() => true);
   }
 
-  /** An emergency is under way until the returned function is called (once; more does nothing). */
-  enter(): () => void {
+  /**
+   * An emergency is under way until the returned function is called (once; more does nothing), with true when a submit_sm
+   * will follow at once.
+   */
+  enter(): (goesOut?: boolean) => void {
     this.#inside++;
     let left = false;
-    return () => {
+    return (goesOut = false) => {
       if (left) return;
       left = true;
       this.#leftAt = this.#clock.monotonic();
-      this.#unsent = true;
+      if (goesOut) this.#unsent = true;
       if (--this.#inside > 0) return;
       this.#cleared.resolve();
       this.#cleared = Promise.withResolvers();
@@ -55,7 +62,7 @@ export class EmergencyGate {
 
   /** Something more important than fan-out of other lanes runs. */
   get shut(): boolean {
-    const lingerMs = this.#unsent ? LINGER_MS.most : LINGER_MS.least;
+    const lingerMs = this.#unsent && this.#sendsHere() ? LINGER_MS.most : LINGER_MS.least;
     return this.#inside > 0 || this.#sinceLast < lingerMs || this.#lagMs() > this.#limit;
   }
 

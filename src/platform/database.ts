@@ -8,13 +8,15 @@ export type { ConnectionTarget } from './target.ts';
 
 /**
  * Sessions per purpose: small separate pools, so that readers never wait behind fan-out, nor the journal behind intake.
- * `urgent` is for what an emergency on its way to the wire waits for: its own chunks and claims. With pg-boss (3), the
- * listener, the key cache and the board of pauses (1 each) a process holds at most 25 connections.
+ * `urgent` is for what an emergency on its way to the wire waits for: its own chunks and claims; `claims` are those of the
+ * other lanes. With pg-boss (3), the listener, the key cache and the board of pauses (1 each) a process holds at most 26
+ * connections.
  */
 export const poolSizes = {
   intake: 3,
   urgent: 2,
-  dispatch: 3,
+  claims: 2,
+  dispatch: 2,
   journal: 2,
   fanout: 2,
   reader: 4,
@@ -26,6 +28,7 @@ export const poolSizes = {
 export const statementTimeoutsMs: Record<PoolName, number> = {
   intake: 10_000,
   urgent: 10_000,
+  claims: 10_000,
   dispatch: 10_000,
   journal: 20_000,
   fanout: 30_000,
@@ -88,6 +91,7 @@ export async function openDatabase(options: DatabaseOptions, log?: DatabaseLog):
   const pools = {
     intake: open('intake'),
     urgent: open('urgent'),
+    claims: open('claims'),
     dispatch: open('dispatch'),
     journal: open('journal'),
     fanout: open('fanout'),
