@@ -19,6 +19,7 @@ import type { Answer, IncomingDeliver } from '../smpp/index.ts';
 import { classify, type DeliverSm, parseReceipt, readUserReference, statusName } from '../smpp/index.ts';
 import type { BindCondition, OwnBind } from './bind-state.ts';
 import { notifyDispatch, queueName } from './chunks.ts';
+import type { ClaimHand } from './claiming.ts';
 import { BindCounts } from './counts.ts';
 import { Encoder } from './encoder.ts';
 import type { IdStock } from './extras.ts';
@@ -38,45 +39,19 @@ import { BindLease } from './lease.ts';
 import { LEASE_CHANNEL } from './ownership.ts';
 import type { Cancelled } from './pause-acts.ts';
 import type { Pauses } from './pauses.ts';
-import { type CancelAnswer, type CancelFields, Recall } from './recall.ts';
+import { Recall } from './recall.ts';
 import { ReceiptDesk, type ReceiptDeskStats } from './receipt-desk.ts';
 import type { ReceiptIndex } from './receipts.ts';
 import { restMs } from './retry.ts';
 import { moveOn } from './second-route.ts';
-import { type ClaimHand, type RefusedKind, Sender, type Sent, type Wire } from './sender.ts';
+import { type RefusedKind, Sender } from './sender.ts';
 import { returnJob, takeOver } from './takeover.ts';
 import type { Pull } from './tiers.ts';
-import type { DispatchExtra, HeldChunk, Item } from './types.ts';
+import { matchOf } from './tracking.ts';
+import type { DispatchExtra, DispatchLog, HeldChunk, Item } from './types.ts';
 import { Unanswered } from './unanswered.ts';
+import type { CarrierWire, Sent, WireHandlers } from './wire.ts';
 import { within } from './within.ts';
-
-/** What the bind's sessions call back. */
-export interface WireHandlers {
-  onAnswer(sent: Sent, answer: Answer): void;
-  onIncoming(incoming: IncomingDeliver): void;
-  onRoom(): void;
-  onUp(): void;
-  onDown(reason: string): void;
-}
-
-export interface CarrierWire extends Wire {
-  /** Sessions that are bound. */
-  readonly boundSessions: number;
-  /** submit_sm on the wire without an answer. */
-  readonly unanswered: number;
-  /** Asks the SMSC to give a message up; counts in the window. Never rejects. */
-  cancel(fields: CancelFields): Promise<CancelAnswer>;
-  /** Begins to dial, unless it does already. */
-  start(): void;
-  /** Unbinds gracefully, bounded in time. It may be started again. */
-  close(): Promise<void>;
-}
-
-export interface DispatchLog {
-  info(details: object, message: string): void;
-  warn(details: object, message: string): void;
-  error(details: object, message: string): void;
-}
 
 export interface BindDispatcherOptions {
   bind: { id: number; name: string };
@@ -753,7 +728,7 @@ export class BindDispatcher {
     const { receipts, bind } = this.#o;
     if (reference === null || receipts.find(bind.id, messageId) !== undefined) return;
     const sent = this.#unanswered.find(sourceAddr, reference);
-    if (sent !== null) receipts.add(bind.id, messageId, sent.owner.matchOf(sent));
+    if (sent !== null) receipts.add(bind.id, messageId, matchOf(sent, receipts, this.#o.secondRoute));
   }
 
   #fetchAll(): void {
