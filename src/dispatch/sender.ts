@@ -13,6 +13,7 @@ import type { CarrierPolicy, LaneName, LanePolicy, NoRoute } from '../policy/ind
 import { FINAL, type FinalCode, type Journal } from '../records/index.ts';
 import { type Answer, classify, FieldError, type StatusClass } from '../smpp/index.ts';
 import { Attempts } from './attempts.ts';
+import { claimLimitOf } from './claim-plan.ts';
 import { type ClaimHand, Claiming } from './claiming.ts';
 import type { BindCounts } from './counts.ts';
 import type { Encoder } from './encoder.ts';
@@ -78,6 +79,8 @@ const SENDS_PER_TURN = 256;
 const TICK_MS = 250;
 
 export class Sender {
+  /** Under whose lease it sends. */
+  readonly holder: Holder;
   #o: SenderOptions;
   readonly #throttle: Throttle;
   readonly #share: ShareInUse;
@@ -99,6 +102,7 @@ export class Sender {
 
   constructor(options: SenderOptions) {
     this.#o = options;
+    this.holder = options.holder;
     const { carrier, lanes, bind, clock, journal, nextId, onRoom } = options;
     const [contract, now] = [contractOf(carrier, clock), clock.monotonic()];
     this.#throttle = new Throttle(contract, now);
@@ -492,11 +496,4 @@ export class Sender {
 
 function contractOf({ tps, guardMs, tpsWindow }: CarrierPolicy, clock: Clock): ThrottleOptions {
   return { tps, guardMs, window: tpsWindow, wallOffsetMs: clock.now() - clock.monotonic() };
-}
-
-/** K (DESIGN §6): on a slow bind at most what a second of its TPS takes. */
-function claimLimitOf({ tps, window, sessions, claimLimit }: CarrierPolicy): number {
-  const windows = Math.max(1, 2 * window * sessions);
-  const slow = tps < windows ? Math.max(1, Math.floor(tps)) : Number.POSITIVE_INFINITY;
-  return Math.min(claimLimit, windows, slow);
 }
