@@ -22,9 +22,10 @@ import {
   type SubmitSm,
   tlv,
 } from '../smpp/index.ts';
-import type { DispatchLog, WireHandlers } from './bind-dispatcher.ts';
 import { meterCarriers } from './carrier-metrics.ts';
 import { connectCarrier, type MeteredWire } from './carrier-wire.ts';
+import type { DispatchLog } from './types.ts';
+import type { WireHandlers } from './wire.ts';
 
 let folder: string;
 const opened: (() => unknown)[] = [];

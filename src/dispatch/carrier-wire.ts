@@ -1,9 +1,9 @@
 /** A bind's sessions as dispatch sees them: `smpp`'s CarrierBind under the carrier's policy. */
 import type { CarrierPolicy } from '../policy/index.ts';
 import { CarrierBind, type CarrierBindStats, type DialFailure, Status, type TlsOptions } from '../smpp/index.ts';
-import type { CarrierWire, DispatchLog, WireHandlers } from './bind-dispatcher.ts';
-import type { Sent } from './sender.ts';
 import { Tenures } from './tenures.ts';
+import type { DispatchLog } from './types.ts';
+import type { CarrierWire, Sent, WireHandlers } from './wire.ts';
 
 /** Beyond what dispatch needs of it: what metrics and people want to know. */
 export interface MeteredWire extends CarrierWire {

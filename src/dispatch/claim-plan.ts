@@ -5,7 +5,7 @@
  * A claim costs a commit, so that small ones wait until half of the lane's part is used: unless nothing is ready that goes
  * before what would be claimed. So an alert that outranks all that is claimed is claimed at once.
  */
-import type { LaneName } from '../policy/index.ts';
+import type { CarrierPolicy, LaneName } from '../policy/index.ts';
 import { LANES_BY_URGENCY, perLane } from './lanes.ts';
 
 export interface ClaimState {
@@ -18,6 +18,13 @@ export interface ClaimState {
   ahead: number;
   /** Not yet claimed. */
   waiting: number;
+}
+
+/** K (DESIGN §6): on a slow bind at most what a second of its TPS takes. */
+export function claimLimitOf({ tps, window, sessions, claimLimit }: CarrierPolicy): number {
+  const windows = Math.max(1, 2 * window * sessions);
+  const slow = tps < windows ? Math.max(1, Math.floor(tps)) : Number.POSITIVE_INFINITY;
+  return Math.min(claimLimit, windows, slow);
 }
 
 /** @param limit K; @param undecided how much of it is used */

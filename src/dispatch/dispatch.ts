@@ -12,7 +12,7 @@ import {
   type RoutingPolicy,
 } from '../policy/index.ts';
 import { Journal } from '../records/index.ts';
-import { BindDispatcher, type CarrierWire, type DispatchLog, type WireHandlers } from './bind-dispatcher.ts';
+import { BindDispatcher } from './bind-dispatcher.ts';
 import { BIND_STATE_CHANNEL, BindStates } from './bind-state.ts';
 import { createDispatchQueues, DISPATCH_CHANNEL, scheduleOf } from './chunks.ts';
 import { applyExtras, IdStock } from './extras.ts';
@@ -27,9 +27,10 @@ import type { Paused, PauseScope } from './pauses.ts';
 import { ReceiptIndex } from './receipts.ts';
 import { RouteWatch, type Unread } from './route-watch.ts';
 import { leadingOn, secondRouteOf } from './second-route.ts';
-import type { RefusedKind, Sent } from './sender.ts';
+import type { RefusedKind } from './sender.ts';
 import { Sweeper } from './sweeper.ts';
-import type { DispatchExtra, Item } from './types.ts';
+import type { DispatchExtra, DispatchLog, Item } from './types.ts';
+import type { CarrierWire, Sent, WireHandlers } from './wire.ts';
 
 /** Of what is given from memory nobody asks the database whether it was cancelled: what the board knows must be young. */
 const BOARD_KNOWN_MS = 1_000;

@@ -4,7 +4,7 @@
  */
 
 export { Backlog } from './backlog.ts';
-export type { BindDispatcher, CarrierWire, DispatchLog, WireHandlers } from './bind-dispatcher.ts';
+export type { BindDispatcher } from './bind-dispatcher.ts';
 export { type BindCondition, type BindStateRow, readBindStates, STATE_AGE_MAX_MS } from './bind-state.ts';
 export { meterCarriers } from './carrier-metrics.ts';
 export { connectCarrier, type MeteredWire } from './carrier-wire.ts';
@@ -28,6 +28,7 @@ export { type BindNow, nextTaker, pullsNow } from './pulls-now.ts';
 export type { ReceiptDeskStats } from './receipt-desk.ts';
 export { meterReceipts } from './receipt-metrics.ts';
 export type { Unread } from './route-watch.ts';
-export type { RefusedKind, Sent } from './sender.ts';
-export type { FreshDelivery } from './types.ts';
+export type { RefusedKind } from './sender.ts';
+export type { DispatchLog, FreshDelivery } from './types.ts';
 export { type BindStatus, type DispatchStatus, DispatchWatch, type LaneStatus, type WatchOptions } from './watch.ts';
+export type { CarrierWire, Sent, WireHandlers } from './wire.ts';

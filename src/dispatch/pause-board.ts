@@ -3,9 +3,9 @@
  * what, and they are read twice a second anyway: an act is in force here within a second also when its NOTIFY is lost.
  */
 import { type Clock, type Database, type EpochMs, Pool } from '../platform/index.ts';
-import type { DispatchLog } from './bind-dispatcher.ts';
 import { type Cancelled, PAUSE_CHANNEL, readCancelled, readPaused } from './pause-acts.ts';
 import { type Paused, Pauses } from './pauses.ts';
+import type { DispatchLog } from './types.ts';
 
 export interface PauseBoardOptions {
   database: Database;

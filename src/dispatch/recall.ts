@@ -18,20 +18,7 @@ import type { ReceiptIndex } from './receipts.ts';
 import type { Sender } from './sender.ts';
 import type { Slot } from './throttle.ts';
 import type { DispatchExtra } from './types.ts';
-
-/** The mandatory fields of a cancel_sm (SMPP 3.4 §4.9.1). */
-export interface CancelFields {
-  serviceType: string;
-  messageId: string;
-  sourceTon: number;
-  sourceNpi: number;
-  sourceAddr: string;
-  destTon: number;
-  destNpi: number;
-  destAddr: string;
-}
-
-export type CancelAnswer = { kind: 'answered'; status: number } | { kind: 'unanswered' } | { kind: 'not-sent' };
+import type { CancelAnswer, CancelFields } from './wire.ts';
 
 export interface RecallOptions {
   bind: { id: number; name: string };

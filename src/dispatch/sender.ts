@@ -10,67 +10,28 @@
 import type { ChainWriter } from '../audit/index.ts';
 import type { Clock, EpochMs } from '../platform/index.ts';
 import type { CarrierPolicy, LaneName, LanePolicy, NoRoute } from '../policy/index.ts';
-import { FINAL, type FinalCode, type Journal, type JournalOp, OUTCOME, type ReleaseRow } from '../records/index.ts';
-import {
-  type Answer,
-  classify,
-  FieldError,
-  readCongestion,
-  type StatusClass,
-  statusName,
-  type Tlv,
-} from '../smpp/index.ts';
-import { type Allowance, advance, afterThrownBack, FULL_ALLOWANCE } from './allowance.ts';
-import { BySegment, SegmentSet } from './by-segment.ts';
-import { planClaims } from './claim-plan.ts';
-import { type ClaimWish, writeClaims } from './claims.ts';
+import { FINAL, type FinalCode, type Journal } from '../records/index.ts';
+import { type Answer, classify, FieldError, type StatusClass } from '../smpp/index.ts';
+import { Attempts } from './attempts.ts';
+import { claimLimitOf } from './claim-plan.ts';
+import { type ClaimHand, Claiming } from './claiming.ts';
 import type { BindCounts } from './counts.ts';
 import type { Encoder } from './encoder.ts';
+import { HeldChunks } from './held-chunks.ts';
 import type { Holder } from './hold.ts';
-import {
-  changed,
-  charge,
-  LANES_BY_URGENCY,
-  type LaneSchedule,
-  newSchedule,
-  nextLane,
-  passOf,
-  perLane,
-} from './lanes.ts';
-import { afterCongestion, FULL_PACE, type Pace, shareAt } from './pace.ts';
-import { type Pauses, planChunk } from './pauses.ts';
-import { insertInOrder, rankOf } from './place.ts';
+import { changed, charge, LANES_BY_URGENCY, type LaneSchedule, newSchedule, nextLane, perLane } from './lanes.ts';
+import type { Pauses } from './pauses.ts';
 import { ReadyQueue } from './ready-queue.ts';
-import type { Elsewhere, Match, ReceiptIndex, Track } from './receipts.ts';
-import { nextRetryAt, type RetryPace } from './retry.ts';
+import type { ReceiptIndex } from './receipts.ts';
 import { saysNoRoute } from './second-route.ts';
-import { chunkComesAgainAt, comesAgainAt, type SideLimit, SideLimits, type SideSlot } from './side-limits.ts';
+import { ShareInUse } from './share-in-use.ts';
+import { chunkComesAgainAt, comesAgainAt, type SideLimit, SideLimits } from './side-limits.ts';
 import { type Slot, Throttle, type ThrottleOptions } from './throttle.ts';
+import { matchOf } from './tracking.ts';
+import { Turns } from './turns.ts';
 import type { DispatchExtra, HeldChunk, Item } from './types.ts';
 import type { Unanswered } from './unanswered.ts';
-
-/** What a sender needs of the bind's sessions. */
-export interface Wire {
-  /** PDUs that may be sent now without filling the window; emergency may use the slots kept for it. */
-  freeFor(emergency: boolean): number;
-  submit(pdu: Buffer, sent: Sent, emergency: boolean): boolean;
-  /** Hands what was submitted to the sockets now. */
-  flush(): void;
-}
-
-/** One submit_sm that left. */
-export interface Sent {
-  /** Who sent it, and hears how it ended, also after it lost the bind. */
-  owner: Sender;
-  item: Item;
-  segment: number;
-  at: number;
-  slot: Slot;
-  /** Of the limits inside the bind that it falls under. */
-  sideSlots: readonly SideSlot[];
-  /** What is known of the delivery's receipts, once something is. */
-  track?: Track;
-}
+import type { Sent, Wire } from './wire.ts';
 
 export interface SenderOptions {
   bind: { id: number; name: string };
@@ -113,28 +74,21 @@ export interface SenderOptions {
 
 export type RefusedKind = Exclude<StatusClass, 'ok'>;
 
-/** Emergencies are claimed beside the other lanes, by a chain and a session of their own. */
-export const CLAIM_HANDS = ['emergency', 'others'] as const;
-export type ClaimHand = (typeof CLAIM_HANDS)[number];
-const handOf = (lane: LaneName): ClaimHand => (lane === 'emergency' ? 'emergency' : 'others');
-
 /** Sends in one turn of the event loop, so that no turn lasts long. */
 const SENDS_PER_TURN = 256;
 const TICK_MS = 250;
 
 export class Sender {
+  /** Under whose lease it sends. */
+  readonly holder: Holder;
   #o: SenderOptions;
   readonly #throttle: Throttle;
+  readonly #share: ShareInUse;
   readonly #limits: SideLimits;
-  #pace: Pace = FULL_PACE;
-  #allowance: Allowance = FULL_ALLOWANCE;
   #schedule: LaneSchedule;
-  /** Chunks with unclaimed positions, in the order in which they are to be claimed. */
-  readonly #chunks: Record<LaneName, HeldChunk[]> = perLane(() => []);
-  /** How many deliveries wait in them. */
-  readonly #waiting: Record<LaneName, number> = perLane(() => 0);
-  /** With the time at which each came into memory; the first came first. */
-  readonly #held = new Map<HeldChunk, EpochMs>();
+  readonly #chunks: HeldChunks;
+  readonly #claiming: Claiming;
+  readonly #attempts: Attempts;
   /** Claimed and not yet on the wire. */
   readonly #ready: Record<LaneName, ReadyQueue> = perLane(() => new ReadyQueue());
   /** Of each lane what goes next, for the turn that looks. */
@@ -142,22 +96,46 @@ export class Sender {
   readonly #isReady: Record<LaneName, boolean> = perLane(() => false);
   readonly #isBusy: Record<LaneName, boolean> = perLane(() => false);
   claimLimit: number;
-  #undecided = 0;
-  readonly #claiming: Record<ClaimHand, boolean> = { emergency: false, others: false };
-  #sendTimer: NodeJS.Timeout | null = null;
-  #sendTimerAt = 0;
-  #turnQueued = false;
+  readonly #turns: Turns;
   readonly #tick: NodeJS.Timeout;
   #state: 'running' | 'draining' | 'stopped' | 'lost' = 'running';
 
   constructor(options: SenderOptions) {
     this.#o = options;
-    const { carrier, clock } = options;
+    this.holder = options.holder;
+    const { carrier, lanes, bind, clock, journal, nextId, onRoom } = options;
     const [contract, now] = [contractOf(carrier, clock), clock.monotonic()];
     this.#throttle = new Throttle(contract, now);
-    this.#schedule = newSchedule(options.lanes, carrier.tps);
+    this.#share = new ShareInUse(this.#throttle);
+    this.#schedule = newSchedule(lanes, carrier.tps);
     this.claimLimit = claimLimitOf(carrier);
     this.#limits = new SideLimits(carrier, contract, this.claimLimit, now);
+    this.#turns = new Turns(clock, () => this.#turn());
+    this.#chunks = new HeldChunks({ bind: bind.name, clock, journal, nextId, onRoom, onSplit: () => this.kick() });
+    this.#claiming = new Claiming({
+      holder: options.holder,
+      clock,
+      writers: options.claimWriters,
+      claimedTo: options.claimedTo,
+      mayOwn: options.mayOwn,
+      chunks: this.#chunks,
+      ready: this.#ready,
+      onClaimed: (chunk, items) => this.#onClaimed(chunk, items),
+      onEnd: () => {
+        this.holdBack();
+        this.kick();
+      },
+      onTrouble: options.onTrouble,
+    });
+    this.#attempts = new Attempts({
+      ...{ bind, carrier, lanes, clock, journal, nextId, pauses: options.pauses },
+      counts: options.counts.submissions,
+      chunks: this.#chunks,
+      onDecided: () => {
+        this.#claiming.decided();
+        this.kick();
+      },
+    });
     this.#tick = setInterval(() => this.#onTick(), TICK_MS);
   }
 
@@ -167,31 +145,27 @@ export class Sender {
     const now = clock.monotonic();
     this.#o = { ...this.#o, carrier, lanes };
     const contract = contractOf(carrier, clock);
-    // What was learned of the SMSC under another contract says nothing of this one.
-    if (carrier.tps !== this.#throttle.tps) this.#allowance = FULL_ALLOWANCE;
-    this.#throttle.change(contract, now);
-    this.#useShare(now);
+    this.#share.change(contract, now);
     this.#schedule = changed(this.#schedule, lanes, carrier.tps);
     this.claimLimit = claimLimitOf(carrier);
     this.#limits.apply(carrier, contract, this.claimLimit, now);
+    this.#attempts.apply(carrier, lanes);
     this.kick();
   }
 
   /** Deliveries of a lane in memory that are not yet on the wire. */
   buffered(lane: LaneName): number {
-    return this.#ready[lane].length + this.#waiting[lane];
+    return this.#ready[lane].length + this.#chunks.waiting(lane);
   }
 
   /** Since when the chunk that has been here longest has been in memory, by lane; it has not come to its end. */
   heldSince(): Partial<Record<LaneName, EpochMs>> {
-    const since: Partial<Record<LaneName, EpochMs>> = {};
-    for (const [{ lane }, at] of this.#held) since[lane] ??= at;
-    return since;
+    return this.#chunks.since();
   }
 
   /** Deliveries claimed without a durable outcome. */
   get undecided(): number {
-    return this.#undecided;
+    return this.#claiming.undecided;
   }
 
   /** submit_sm that the throttle would let out at once. */
@@ -200,7 +174,7 @@ export class Sender {
   }
 
   get heldChunks(): number {
-    return this.#held.size;
+    return this.#chunks.size;
   }
 
   /**
@@ -210,7 +184,7 @@ export class Sender {
   comesAgainAt({ lane }: HeldChunk, items: readonly Item[]): EpochMs | null {
     const limit = this.#limits.ofAll(items);
     if (limit === null) return null;
-    const same = this.#chunks[lane].filter(({ waiting }) => this.#limits.ofAll(waiting) === limit);
+    const same = this.#chunks.queue(lane).filter(({ waiting }) => this.#limits.ofAll(waiting) === limit);
     const here = same.reduce((sum, { waiting }) => sum + waiting.length, this.#ready[lane].parkedFor(limit));
     if (here === 0 || here < limit.parkedMax) return null;
     const now = this.#o.clock.monotonic();
@@ -219,22 +193,14 @@ export class Sender {
 
   /** Takes a chunk into memory. Items are in the order of their positions. */
   add(chunk: HeldChunk, items: Item[]): void {
-    this.#setWaiting(chunk, items);
-    this.#held.set(chunk, this.#o.clock.now());
-    if (items.length > 0) insertInOrder(this.#chunks[chunk.lane], [chunk], (each) => each);
-    else this.#skipRest(chunk);
+    this.#chunks.add(chunk, items);
     this.holdBack();
     this.kick();
   }
 
   /** Something changed: room in the window, a claim, a new chunk. */
   kick(): void {
-    if (this.#turnQueued || this.#over) return;
-    this.#turnQueued = true;
-    setImmediate(() => {
-      this.#turnQueued = false;
-      this.#turn();
-    });
+    this.#turns.soon();
   }
 
   /**
@@ -256,9 +222,9 @@ export class Sender {
     const pauses = this.#o.pauses.now;
     if (!pauses.any || this.#over) return;
     for (const lane of LANES_BY_URGENCY) {
-      if (!this.#claiming[handOf(lane)]) for (const chunk of [...this.#chunks[lane]]) this.#holdChunk(pauses, chunk);
+      if (!this.#claiming.inProgress(lane)) this.#chunks.holdBack(lane, pauses);
       const leave = this.#ready[lane].take((item) => pauses.holds(this.#o.bind.name, item) !== null);
-      for (const item of leave) this.#holdItem(item);
+      for (const item of leave) this.#attempts.holdBack(item);
     }
     this.kick();
   }
@@ -278,12 +244,13 @@ export class Sender {
   /** Whether something of this lane waits for the bind alone: what waits for a limit of its sender may wait for long. */
   #wants(lane: LaneName, monotonic: number): boolean {
     if (this.#ready[lane].nextAt(monotonic) <= monotonic) return true;
-    return this.#chunks[lane].some(({ waiting }) => this.#limits.ofAll(waiting) === null);
+    return this.#chunks.queue(lane).some(({ waiting }) => this.#limits.ofAll(waiting) === null);
   }
 
   spareAnswered(slot: Slot, throttled: boolean): void {
-    this.#throttle.answered(slot, this.#o.clock.monotonic());
-    if (throttled) this.#onThrownBack(slot);
+    const monotonic = this.#o.clock.monotonic();
+    this.#throttle.answered(slot, monotonic);
+    if (throttled) this.#share.thrownBack(slot, monotonic);
   }
 
   /** The alerts, with their days, of which deliveries are here that were not sent. */
@@ -291,7 +258,7 @@ export class Sender {
     const alerts = new Map<string, string>();
     const items = LANES_BY_URGENCY.flatMap((lane) => [
       ...this.#ready[lane],
-      ...this.#chunks[lane].flatMap(({ waiting }) => waiting),
+      ...this.#chunks.queue(lane).flatMap(({ waiting }) => waiting),
     ]);
     for (const { alert, chunk } of items) alerts.set(alert, chunk.day);
     return alerts;
@@ -304,24 +271,21 @@ export class Sender {
   async drain(timeoutMs: number): Promise<boolean> {
     if (this.#state === 'running') this.#state = 'draining';
     const until = this.#o.clock.monotonic() + timeoutMs;
-    const busy = (): boolean => this.#undecided > 0 || CLAIM_HANDS.some((hand) => this.#claiming[hand]);
-    while (busy() && this.#o.clock.monotonic() < until) {
+    while (this.#claiming.busy && this.#o.clock.monotonic() < until) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    return !busy();
+    return !this.#claiming.busy;
   }
 
   /** Stops for good and gives back the chunks that still have unclaimed positions. */
   stop(): HeldChunk[] {
-    this.#state = 'stopped';
-    clearInterval(this.#tick);
-    if (this.#sendTimer !== null) clearTimeout(this.#sendTimer);
+    this.#end('stopped');
     for (const lane of LANES_BY_URGENCY) {
       // Of one that is partly on the wire the answers decide.
-      for (const item of this.#ready[lane].take(() => true)) if (item.inFlight === 0) this.#partlySent(item);
+      for (const item of this.#ready[lane].take(() => true)) if (item.inFlight === 0) this.#attempts.partlySent(item);
       this.#isReady[lane] = false;
     }
-    return [...this.#held.keys()].filter((chunk) => !chunk.done && chunk.claimedTo < chunk.size);
+    return this.#chunks.close();
   }
 
   /**
@@ -329,10 +293,15 @@ export class Sender {
    * Answers that still come are written down, because they are true.
    */
   lose(): void {
-    this.#state = 'lost';
-    clearInterval(this.#tick);
-    if (this.#sendTimer !== null) clearTimeout(this.#sendTimer);
+    this.#end('lost');
     for (const lane of LANES_BY_URGENCY) this.#ready[lane].take(() => true);
+    this.#chunks.close();
+  }
+
+  #end(state: 'stopped' | 'lost'): void {
+    this.#state = state;
+    clearInterval(this.#tick);
+    this.#turns.stop();
   }
 
   get #over(): boolean {
@@ -341,110 +310,54 @@ export class Sender {
 
   /** How one submit_sm ended. */
   answered(sent: Sent, answer: Answer): void {
-    const { item, segment } = sent;
-    const now = this.#o.clock.now();
-    const counts = this.#o.counts.submissions[item.chunk.lane];
+    const { item } = sent;
     item.inFlight--;
-    if (answer.kind === 'unanswered') {
-      counts.unanswered++;
-      item.taken = true;
-      this.#note(item, 3, null);
-      this.#journalSubmission(sent, OUTCOME.unanswered, null, null, null);
-    } else {
-      this.#o.unanswered?.delete(sent);
-      const monotonic = this.#o.clock.monotonic();
-      this.#throttle.answered(sent.slot, monotonic);
-      for (const { throttle, slot } of sent.sideSlots) throttle.answered(slot, monotonic);
-      this.#o.counts.responses.add(now - sent.at);
-      const kind = classify(answer.status, this.#o.carrier.statuses);
-      this.#hearCongestion(answer.tlvs);
-      // Before this sender is stopped, which gives back whatever waits: this one comes back by itself, below.
-      if (kind === 'bind') this.#takeOut(item);
-      if (kind !== 'ok') this.#o.onRefused(kind, answer.status);
-      const second = kind === 'ok' ? null : this.#o.secondRoute(item);
-      const noWay = second !== null && saysNoRoute(second, answer.status, kind);
-      if (noWay) item.onwards = second.route;
-      const what = noWay ? 'address' : kind;
-      switch (what) {
-        case 'ok':
-          counts.accepted++;
-          item.taken = true;
-          this.#note(item, 1, null);
-          this.#journalSubmission(sent, OUTCOME.accepted, answer.status, answer.messageId, now);
-          break;
-        case 'throttled':
-          counts.throttled++;
-          this.#onThrownBack(sent.slot);
-          this.#journal(item, { release: this.#releaseRow(item, segment, 'throttled', answer.status) });
-          // Another segment was refused for good, or the rest was withdrawn: none is sent any more.
-          if (item.worst === 4) break;
-          item.toSend.unshift(segment);
-          if (this.#over || item.heldBack) break;
-          if (item.toSend.length === 1 || !this.#ready[item.chunk.lane].includes(item)) this.#putBack(item);
-          return;
-        case 'bind':
-          counts.refusedForNow++;
-          // Nothing is wrong with it: another bind may send it, or this one later.
-          item.toSend.unshift(segment);
-          item.returned = { segment, status: answer.status };
-          break;
-        case 'temporary':
-        case 'unknown':
-          counts.refusedForNow++;
-          this.#note(item, 2, answer.status);
-          this.#journalSubmission(sent, OUTCOME.refusedForNow, answer.status, null, now);
-          break;
-        case 'address':
-        case 'message':
-          counts.refused++;
-          this.#note(item, 4, answer.status);
-          this.#journalSubmission(sent, OUTCOME.refused, answer.status, null, now);
-          // The rest of the text is of no use to anyone.
-          item.toSend = [];
-          this.#takeOut(item);
-          break;
-        default:
-          what satisfies never;
-      }
-    }
+    if (answer.kind === 'unanswered') this.#attempts.unanswered(sent);
+    else if (this.#onAnswer(sent, answer)) return;
     if (this.#state !== 'lost' && item.inFlight === 0) {
-      if (item.toSend.length === 0) this.#attemptOver(item);
-      else if (item.returned !== null || item.heldBack || this.#state === 'stopped') this.#partlySent(item);
+      if (item.toSend.length === 0) this.#attempts.over(item);
+      else if (item.returned !== null || item.heldBack || this.#state === 'stopped') this.#attempts.partlySent(item);
     }
     this.kick();
   }
 
-  /** Of an item whose rest is not sent from here, every segment that was has an outcome. */
-  #partlySent(item: Item): void {
-    // In doubt, refused: what becomes of such an attempt decides. The next one sends whatever was not accepted.
-    if (item.worst > 1) this.#attemptOver(item);
-    else this.#giveBack(item);
+  /** @returns true when it was thrown back, and goes out again by its turn. */
+  #onAnswer(sent: Sent, answer: Extract<Answer, { kind: 'answered' }>): boolean {
+    const { item } = sent;
+    const { clock, carrier, counts, unanswered, secondRoute, onRefused } = this.#o;
+    const now = clock.now();
+    const monotonic = clock.monotonic();
+    const ready = this.#ready[item.chunk.lane];
+    unanswered?.delete(sent);
+    this.#throttle.answered(sent.slot, monotonic);
+    for (const { throttle, slot } of sent.sideSlots) throttle.answered(slot, monotonic);
+    counts.responses.add(now - sent.at);
+    const kind = classify(answer.status, carrier.statuses);
+    if (carrier.congestion === 'follow') this.#share.hear(answer.tlvs, monotonic);
+    // Before this sender is stopped, which gives back whatever waits: this one comes back by itself, below.
+    if (kind === 'bind') ready.remove(item);
+    if (kind !== 'ok') onRefused(kind, answer.status);
+    const second = kind === 'ok' ? null : secondRoute(item);
+    const noWay = second !== null && saysNoRoute(second, answer.status, kind);
+    if (noWay) item.onwards = second.route;
+    const what = noWay ? 'address' : kind;
+    if (what === 'ok' && answer.messageId !== null) this.#track(sent, answer.messageId);
+    if (what === 'throttled') this.#share.thrownBack(sent.slot, monotonic);
+    this.#attempts.answered(sent, what, answer, now);
+    if (what === 'address' || what === 'message') ready.remove(item);
+    if (what !== 'throttled' || item.worst === 4 || this.#over || item.heldBack) return false;
+    if (item.toSend.length === 1 || !ready.includes(item)) {
+      ready.putBack(item);
+      this.kick();
+    }
+    return true;
   }
 
-  #hearCongestion(tlvs: readonly Tlv[]): void {
-    const state = this.#o.carrier.congestion === 'follow' ? readCongestion(tlvs) : null;
-    if (state === null) return;
-    const now = this.#o.clock.monotonic();
-    this.#pace = afterCongestion(this.#pace, state, now);
-    this.#useShare(now);
-  }
-
-  #onThrownBack(slot: Slot): void {
-    const now = this.#o.clock.monotonic();
-    const throttle = this.#throttle;
-    throttle.thrownBack(slot);
-    const leftAt = throttle.leftAt(slot);
-    // So long ago that nothing is known of it any more.
-    if (leftAt === null) return;
-    const taken = throttle.takenPerSecond(slot) / throttle.tps;
-    const { allowance, restMs } = afterThrownBack(this.#allowance, { leftAt, taken }, now);
-    this.#allowance = allowance;
-    this.#useShare(now);
-    if (restMs > 0) throttle.pause(now + restMs);
-  }
-
-  #useShare(now: number): void {
-    this.#throttle.use(Math.min(shareAt(this.#pace, now), this.#allowance.share), now);
+  #track(sent: Sent, messageId: string): void {
+    const { carrier, bind, receipts, secondRoute, onTracked } = this.#o;
+    if (carrier.receipts === 'none') return;
+    receipts.add(bind.id, messageId, matchOf(sent, receipts, secondRoute));
+    onTracked(messageId);
   }
 
   #turn(): void {
@@ -452,7 +365,7 @@ export class Sender {
     this.#send();
     // The throttle counts from `take`: bytes that wait for a long turn to end would come too near to those behind them.
     this.#o.wire.flush();
-    if (this.#state === 'running') this.#claim();
+    if (this.#state === 'running') this.#claiming.claim(this.claimLimit, this.#schedule);
   }
 
   #send(): void {
@@ -474,22 +387,22 @@ export class Sender {
       const now = clock.now();
       if (item.expiresAt - now < lanes[lane].minRemainingMs) {
         this.#ready[lane].remove(item);
-        this.#withdrawClaimed(item, FINAL.expired, 'expired');
+        this.#attempts.withdraw(item, FINAL.expired, 'expired');
         continue;
       }
       if (this.#o.cancelled.has(item.alert)) {
         this.#ready[lane].remove(item);
-        this.#withdrawClaimed(item, FINAL.cancelled, 'cancelled');
+        this.#attempts.withdraw(item, FINAL.cancelled, 'cancelled');
         continue;
       }
       if (this.#o.pauses.now.holds(this.#o.bind.name, item) !== null) {
         this.#ready[lane].remove(item);
-        this.#holdItem(item);
+        this.#attempts.holdBack(item);
         continue;
       }
       const slot = this.#throttle.take(monotonic);
       if (slot < 0) {
-        this.#sendIn(this.#throttle.nextAt(monotonic) - monotonic);
+        this.#turns.in(this.#throttle.nextAt(monotonic) - monotonic);
         return;
       }
       const sideSlots = this.#limits.take(item, monotonic);
@@ -498,8 +411,8 @@ export class Sender {
       if (pdu === null || pdu instanceof FieldError) {
         item.toSend = [];
         this.#ready[lane].remove(item);
-        if (pdu === null) this.#withdrawClaimed(item, FINAL.expired, 'expired');
-        else this.#withdrawClaimed(item, FINAL.failed, 'not-encodable', pdu.message);
+        if (pdu === null) this.#attempts.withdraw(item, FINAL.expired, 'expired');
+        else this.#attempts.withdraw(item, FINAL.failed, 'not-encodable', pdu.message);
         continue;
       }
       const sent: Sent = { owner: this, item, segment, at: now, slot, sideSlots };
@@ -525,7 +438,7 @@ export class Sender {
       const head = this.#ready[lane].head(this.#limits, monotonic, this.#comeAgain);
       this.#heads[lane] = head;
       this.#isReady[lane] = head !== null;
-      this.#isBusy[lane] = head !== null || this.#chunks[lane].length > 0;
+      this.#isBusy[lane] = head !== null || this.#chunks.queue(lane).length > 0;
     }
   }
 
@@ -533,472 +446,41 @@ export class Sender {
   readonly #comeAgain = (item: Item, limit: SideLimit): void => {
     const { clock } = this.#o;
     const monotonic = clock.monotonic();
-    const due = Math.round(clock.now() + comesAgainAt(limit, monotonic) - monotonic);
-    const { attempt, possibleDuplicate } = item.chunk;
-    this.#again(item, attempt, due, possibleDuplicate, this.#releaseRow(item, 0, 'handed-back', null));
+    this.#attempts.giveBackUntil(item, Math.round(clock.now() + comesAgainAt(limit, monotonic) - monotonic));
   };
 
   /** Nothing may go now: what waits for a limit may when that has a token. */
   #awaitLimits(monotonic: number): void {
     const at = Math.min(...LANES_BY_URGENCY.map((lane) => this.#ready[lane].nextAt(monotonic)));
-    if (Number.isFinite(at)) this.#sendIn(at - monotonic);
+    if (Number.isFinite(at)) this.#turns.in(at - monotonic);
   }
 
-  /** Looks again after `delayMs`; of several wishes the earliest counts. */
-  #sendIn(delayMs: number): void {
-    const at = this.#o.clock.monotonic() + delayMs;
-    if (this.#sendTimer !== null) {
-      if (this.#sendTimerAt <= at) return;
-      clearTimeout(this.#sendTimer);
+  #onClaimed(chunk: HeldChunk, items: readonly Item[]): void {
+    const ready: Item[] = [];
+    for (const item of items) {
+      const usable = this.#o.encoder.prepare(item);
+      if (!usable) this.#attempts.withdraw(item, FINAL.failed, 'not-encodable');
+      else if (item.toSend.length === 0) this.#attempts.over(item);
+      // Stopped while the claim was on its way: nobody else would give it back.
+      else if (this.#state === 'stopped') this.#attempts.giveBack(item);
+      else ready.push(item);
     }
-    this.#sendTimerAt = at;
-    this.#sendTimer = setTimeout(
-      () => {
-        this.#sendTimer = null;
-        this.#turn();
-      },
-      Math.max(0, delayMs),
-    );
-  }
-
-  /** Claims ahead of the wire (claim-plan.ts). */
-  #claim(): void {
-    if (CLAIM_HANDS.every((hand) => this.#claiming[hand]) || !this.#o.mayOwn()) return;
-    const plan = planClaims(
-      this.claimLimit,
-      this.#undecided,
-      perLane((lane) => {
-        const [first] = this.#chunks[lane];
-        const ready = this.#ready[lane];
-        return {
-          weight: this.#o.lanes[lane].weight,
-          pass: passOf(this.#schedule, lane),
-          ready: ready.length,
-          ahead: first === undefined ? ready.length : ready.ahead(first),
-          // What is being claimed counts as undecided already.
-          waiting: this.#claiming[handOf(lane)] ? 0 : this.#waiting[lane],
-        };
-      }),
-    );
-    for (const hand of CLAIM_HANDS) if (!this.#claiming[hand]) this.#claimBy(hand, plan);
-  }
-
-  #claimBy(hand: ClaimHand, plan: Readonly<Record<LaneName, number>>): void {
-    const wishes: { wish: ClaimWish; items: Item[]; chunk: HeldChunk }[] = [];
-    for (const lane of LANES_BY_URGENCY) {
-      let left = handOf(lane) === hand ? plan[lane] : 0;
-      for (const chunk of this.#chunks[lane]) {
-        if (left <= 0) break;
-        const items = chunk.waiting.slice(0, left);
-        const whole = items.length === chunk.waiting.length;
-        const to = whole ? chunk.size : (items[items.length - 1] as Item).position + 1;
-        wishes.push({
-          chunk,
-          items,
-          wish: {
-            day: chunk.day,
-            chunk: chunk.id,
-            from: chunk.claimedTo,
-            to,
-            attempt: chunk.attempt,
-            deliveries: items.map((item) => item.id),
-          },
-        });
-        left -= items.length;
-      }
-    }
-    if (wishes.length === 0) return;
-    const count = wishes.reduce((sum, { items }) => sum + items.length, 0);
-    this.#undecided += count;
-    this.#claiming[hand] = true;
-    void this.#runClaim(hand, wishes).finally(() => {
-      this.#claiming[hand] = false;
-      this.holdBack();
-      this.kick();
-    });
-  }
-
-  async #runClaim(hand: ClaimHand, wishes: { wish: ClaimWish; items: Item[]; chunk: HeldChunk }[]): Promise<void> {
-    const moved = await this.#writeClaims(
-      hand,
-      wishes.map(({ wish }) => wish),
-    );
-    for (const { wish, items, chunk } of wishes) {
-      const claimedTo = moved.get(chunk.id);
-      if (claimedTo !== wish.to) {
-        this.#undecided -= items.length;
-        // Not claimed, and ours: the next claim takes it.
-        if (claimedTo !== wish.from) this.#forget(chunk);
-        continue;
-      }
-      chunk.claimedTo = wish.to;
-      this.#setWaiting(chunk, chunk.waiting.slice(items.length));
-      chunk.open += items.length;
-      if (chunk.waiting.length === 0) this.#unqueue(chunk);
-      const ready: Item[] = [];
-      for (const item of items) {
-        const usable = this.#o.encoder.prepare(item);
-        if (!usable) this.#withdrawClaimed(item, FINAL.failed, 'not-encodable');
-        else if (item.toSend.length === 0) this.#attemptOver(item);
-        // Stopped while the claim was on its way: nobody else would give it back.
-        else if (this.#state === 'stopped') this.#giveBack(item);
-        else ready.push(item);
-      }
-      this.#ready[chunk.lane].add(ready);
-      this.#o.onRoom(chunk.lane);
-    }
-  }
-
-  /** Up to where each chunk is claimed afterwards; one that is left out is no longer held here. */
-  async #writeClaims(hand: ClaimHand, wishes: readonly ClaimWish[]): Promise<ReadonlyMap<number, number>> {
-    try {
-      const won = await writeClaims(this.#o.claimWriters[hand], this.#o.holder, wishes, this.#o.clock.now());
-      const moved = new Map(wishes.filter(({ chunk }) => won.has(chunk)).map(({ chunk, to }) => [chunk, to]));
-      const refused = wishes.filter(({ chunk }) => !won.has(chunk)).map(({ chunk }) => chunk);
-      if (refused.length === 0) return moved;
-      // Its lease may have seemed to be over while a renewal was about to commit: then they are ours still.
-      return new Map([...moved, ...((await this.#o.claimedTo(refused)) ?? [])]);
-    } catch (error) {
-      this.#o.onTrouble(error);
-      // It may have committed. What was claimed is sent; what was not is claimed again.
-      return (await this.#o.claimedTo(wishes.map(({ chunk }) => chunk))) ?? new Map();
-    }
-  }
-
-  /** All segments of this attempt have an outcome. */
-  #attemptOver(item: Item): void {
-    const { lanes, clock } = this.#o;
-    const policy = lanes[item.chunk.lane];
-    const now = clock.now();
-    switch (item.worst) {
-      case 0:
-      case 1:
-        if (this.#o.carrier.receipts === 'none') this.#final(item, FINAL.submitted, null);
-        else this.#settled(item, {});
-        return;
-      case 4:
-        if (this.#goOnwards(item, policy, now)) return;
-        // Without a status: it expired or was cancelled when some of its segments were on the wire.
-        this.#final(
-          item,
-          FINAL.failed,
-          item.worstStatus === null ? 'partly-sent' : `refused: ${statusName(item.worstStatus)}`,
-        );
-        return;
-      case 2: {
-        const pace = this.#retryPace(policy, item.worstStatus ?? 0);
-        const due = nextRetryAt(pace, item.chunk.attempt, now, item.expiresAt, policy.minRemainingMs);
-        if (due === null) {
-          this.#final(item, FINAL.failed, `retries used up, last refusal: ${statusName(item.worstStatus ?? 0)}`);
-        } else this.#again(item, item.chunk.attempt + 1, due, item.chunk.possibleDuplicate);
-        return;
-      }
-      case 3:
-        // A receipt that comes meanwhile ends the delivery, and then nothing is sent again.
-        if (policy.inDoubt === 'resend' && !item.chunk.possibleDuplicate)
-          this.#again(item, item.chunk.attempt + 1, now + this.#o.carrier.doubtWaitMs, true);
-        // Where one may still come, it stays open until its grace is over.
-        else if (this.#o.carrier.doubtWaitMs > 0) this.#settled(item, {});
-        else this.#final(item, FINAL.unknown, 'in-doubt');
-        return;
-      default:
-        item.worst satisfies never;
-    }
-  }
-
-  /** The carrier has no way to the number: another route may, if nothing of the text is with a carrier. */
-  #goOnwards(item: Item, { retry, minRemainingMs }: LanePolicy, now: number): boolean {
-    const { onwards, chunk } = item;
-    if (onwards === null || item.taken || chunk.attempt >= retry.budget) return false;
-    if (item.expiresAt - now < minRemainingMs) return false;
-    const release = this.#releaseRow(item, 0, 'other-route', item.worstStatus);
-    this.#again(item, chunk.attempt + 1, now, false, release, onwards);
-    return true;
-  }
-
-  /** The lane's own, but with fewer attempts after a status that nobody knows: it may well be for ever. */
-  #retryPace({ retry }: LanePolicy, status: number): RetryPace {
-    const { statuses, unknownStatusAttempts } = this.#o.carrier;
-    if (classify(status, statuses) !== 'unknown') return retry;
-    return { ...retry, budget: Math.min(retry.budget, unknownStatusAttempts) };
-  }
-
-  /**
-   * The item ends here and goes on in a chunk for `attempt`. Why it was not sent here, where that is so, is written down
-   * in the same transaction: a release without its chunk would be a delivery that nobody has.
-   */
-  #again(
-    item: Item,
-    attempt: number,
-    due: number,
-    possibleDuplicate: boolean,
-    release?: ReleaseRow,
-    route = item.chunk.route,
-    parked = false,
-  ): void {
-    const { chunk } = item;
-    this.#settled(item, {
-      ...(release === undefined ? {} : { release }),
-      extra: {
-        kind: 'retry',
-        day: chunk.day,
-        lane: chunk.lane,
-        route,
-        rank: rankOf(chunk.priority),
-        delivery: item.id,
-        alert: item.alert,
-        attempt,
-        returns: attempt === chunk.attempt ? chunk.returns + 1 : 0,
-        possibleDuplicate,
-        due,
-        expiresAt: item.expiresAt,
-        chunkId: this.#o.nextId(),
-        parked,
-      },
-    });
-  }
-
-  #final(item: Item, state: FinalCode, cause: string | null): void {
-    this.#settled(item, this.#finalOp(item, state, cause));
-  }
-
-  #finalOp(item: Item, state: FinalCode, cause: string | null): JournalOp<DispatchExtra> {
-    return {
-      final: { day: item.chunk.day, delivery: item.id, state, cause, at: this.#o.clock.now() },
-      day: item.chunk.day,
-      ...(item.counted ? { alert: item.alert } : {}),
-      ...(item.secret && !item.counted ? { secretBody: item.body } : {}),
-    };
-  }
-
-  /** One for all messages: a closure each would live as long as they do. */
-  readonly #onSettled = (): void => {
-    this.#undecided--;
-    this.kick();
-  };
-
-  /** The last operation of a claimed item: when it is durable the item no longer counts towards K. */
-  #settled(item: Item, op: JournalOp<DispatchExtra>): void {
-    item.chunk.open--;
-    op.durable = this.#onSettled;
-    this.#journal(item, op);
-    this.#finishIfDone(item.chunk);
-  }
-
-  #finishIfDone(chunk: HeldChunk): void {
-    if (chunk.done || chunk.open > 0 || (chunk.leaving === null && chunk.claimedTo < chunk.size)) return;
-    chunk.done = true;
-    this.#held.delete(chunk);
-    const { id, queue, job, lane, route, leaving: as } = chunk;
-    // Behind the facts of what was claimed of it: until those are durable it may have no other holder.
-    this.#o.journal.add(id, {
-      extra:
-        as === null
-          ? { kind: 'settle', chunk: id, queue, job }
-          : { kind: 'return', chunk: id, job: job.id, lane, route, as },
-    });
+    this.#ready[chunk.lane].add(ready);
     this.#o.onRoom(chunk.lane);
-  }
-
-  /** Nothing of the rest of the chunk needs sending: it is final already. */
-  #skipRest(chunk: HeldChunk): void {
-    chunk.claimedTo = chunk.size;
-    this.#finishIfDone(chunk);
-  }
-
-  #note(item: Item, worst: Item['worst'], status: number | null): void {
-    if (worst <= item.worst) return;
-    item.worst = worst;
-    item.worstStatus = status;
-  }
-
-  #journal(item: Item, op: JournalOp<DispatchExtra>): void {
-    this.#o.journal.add(item.chunk.id, op);
-  }
-
-  #journalSubmission(
-    sent: Sent,
-    outcome: number,
-    status: number | null,
-    messageId: string | null,
-    answeredAt: number | null,
-  ): void {
-    const { item, segment } = sent;
-    const { chunk } = item;
-    if (messageId !== null && outcome === OUTCOME.accepted) this.#track(sent, messageId);
-    const whole = outcome === OUTCOME.accepted && item.inFlight === 0 && item.toSend.length === 0 && item.worst === 1;
-    this.#journal(item, {
-      submission: {
-        day: chunk.day,
-        delivery: item.id,
-        attempt: chunk.attempt,
-        segment,
-        segments: item.parts.length,
-        bind: this.#o.bind.id,
-        outcome,
-        status,
-        messageId,
-        possibleDuplicate: chunk.possibleDuplicate,
-        sentAt: sent.at,
-        answeredAt,
-      },
-      ...(whole && item.counted && !item.submittedBefore ? { submitted: true, alert: item.alert, day: chunk.day } : {}),
-    });
-  }
-
-  #track(sent: Sent, messageId: string): void {
-    if (this.#o.carrier.receipts === 'none') return;
-    this.#o.receipts.add(this.#o.bind.id, messageId, this.matchOf(sent));
-    this.#o.onTracked(messageId);
-  }
-
-  /** What a receipt of this submit_sm belongs to. */
-  matchOf(sent: Sent): Omit<Match, 'messageId'> {
-    const { item, segment } = sent;
-    const make = (): Track => ({
-      day: item.chunk.day,
-      delivery: item.id,
-      segments: item.parts.length,
-      alert: item.alert,
-      counted: item.counted,
-      secretBody: item.secret && !item.counted ? item.body : null,
-      accepted: new SegmentSet(),
-      finals: new BySegment(),
-      final: null,
-      elsewhere: this.#elsewhere(item),
-      moved: false,
-    });
-    sent.track ??= item.parts.length === 1 ? make() : this.#o.receipts.longText(item.id, make);
-    return { track: sent.track, attempt: item.chunk.attempt, segment, sentAt: sent.at, shard: item.chunk.id };
-  }
-
-  /** A text of several parts is not taken back from a carrier that delivered some of them. */
-  #elsewhere(item: Item): Elsewhere | null {
-    const second = item.parts.length === 1 ? this.#o.secondRoute(item) : null;
-    if (second === null || second.errors.size === 0) return null;
-    const { route, errors } = second;
-    return { route, errors, lane: item.chunk.lane, rank: rankOf(item.chunk.priority), expiresAt: item.expiresAt };
-  }
-
-  #putBack(item: Item): void {
-    this.#ready[item.chunk.lane].putBack(item);
-    this.kick();
-  }
-
-  #takeOut(item: Item): void {
-    this.#ready[item.chunk.lane].remove(item);
-  }
-
-  /** A claimed item that will not be sent (any more): a release fact, and its final state. */
-  #withdrawClaimed(
-    item: Item,
-    state: FinalCode,
-    reason: 'expired' | 'cancelled' | 'not-encodable',
-    detail?: string,
-  ): void {
-    item.toSend = [];
-    if (item.inFlight > 0) {
-      // Part of it is on the wire: how that ends decides, and it is not sent again.
-      this.#note(item, 4, null);
-      return;
-    }
-    const why = reason === 'not-encodable' ? 'cancelled' : reason;
-    this.#journal(item, { release: this.#releaseRow(item, 0, why, null) });
-    this.#final(item, state, detail === undefined ? reason : `${reason}: ${detail}`);
-  }
-
-  /** A claimed item goes back to its queue, unsent or for its unsent rest: the same attempt again in a chunk of its own. */
-  #giveBack(item: Item): void {
-    const { returned, chunk } = item;
-    const held = this.#o.pauses.now.holds(this.#o.bind.name, item);
-    const release =
-      returned === null
-        ? this.#releaseRow(item, 0, held === null ? 'handed-back' : 'paused', null)
-        : this.#releaseRow(item, returned.segment, 'bind-refused', returned.status);
-    const now = this.#o.clock.now();
-    this.#again(item, chunk.attempt, now, chunk.possibleDuplicate, release, chunk.route, held === 'parked');
-  }
-
-  /** A claimed item that is paused. Of one that is partly on the wire the answers decide. */
-  #holdItem(item: Item): void {
-    if (item.inFlight > 0) item.heldBack = true;
-    else this.#partlySent(item);
-  }
-
-  #holdChunk(pauses: Pauses, chunk: HeldChunk): void {
-    const plan = planChunk(pauses, this.#o.bind.name, chunk);
-    if (plan.kind === 'keep') return;
-    this.#unqueue(chunk);
-    if (plan.kind === 'return') {
-      this.#setWaiting(chunk, []);
-      chunk.leaving = plan.as;
-      this.#finishIfDone(chunk);
-      this.#o.onRoom(chunk.lane);
-      return;
-    }
-    this.#setWaiting(chunk, [...plan.stay]);
-    const { id, job, day, lane, route, attempt, possibleDuplicate } = chunk;
-    const parked = [...plan.parked].map(([alert, items]) => ({
-      chunkId: this.#o.nextId(),
-      alert,
-      deliveries: items.map((item) => item.id),
-      expiresMin: Math.min(...items.map((item) => item.expiresAt)),
-      expiresMax: Math.max(...items.map((item) => item.expiresAt)),
-    }));
-    this.#o.journal.add(id, {
-      extra: { kind: 'split', chunk: id, job: job.id, day, lane, route, attempt, possibleDuplicate, parked },
-      // A claim beyond them, and then a crash, would lose them.
-      durable: () => this.#afterSplit(chunk),
-    });
-  }
-
-  #afterSplit(chunk: HeldChunk): void {
-    if (this.#over || chunk.done) return;
-    if (chunk.waiting.length === 0) this.#skipRest(chunk);
-    else insertInOrder(this.#chunks[chunk.lane], [chunk], (each) => each);
-    this.kick();
-  }
-
-  #releaseRow(item: Item, segment: number, reason: ReleaseRow['reason'], status: number | null): ReleaseRow {
-    return {
-      day: item.chunk.day,
-      delivery: item.id,
-      id: this.#o.nextId(),
-      attempt: item.chunk.attempt,
-      segment,
-      bind: this.#o.bind.id,
-      reason,
-      status,
-      at: this.#o.clock.now(),
-    };
   }
 
   /** Ends unclaimed items that match without sending them, and claimed ones that are not on the wire yet. */
   #withdraw(matches: (item: Item) => boolean, state: FinalCode, reason: 'expired' | 'cancelled'): void {
     for (const lane of LANES_BY_URGENCY) {
-      for (const chunk of [...this.#chunks[lane]]) {
-        const gone = chunk.waiting.filter(matches);
-        if (gone.length === 0 || this.#claiming[handOf(lane)]) continue;
-        this.#setWaiting(
-          chunk,
-          chunk.waiting.filter((item) => !matches(item)),
-        );
-        for (const item of gone) this.#journal(item, this.#finalOp(item, state, reason));
-        if (chunk.waiting.length === 0) {
-          this.#unqueue(chunk);
-          this.#skipRest(chunk);
-        }
-      }
-      for (const item of this.#ready[lane].take(matches)) this.#withdrawClaimed(item, state, reason);
+      if (!this.#claiming.inProgress(lane)) this.#chunks.withdraw(lane, matches, state, reason);
+      for (const item of this.#ready[lane].take(matches)) this.#attempts.withdraw(item, state, reason);
     }
   }
 
   #onTick(): void {
     if (this.#over) return;
     const monotonic = this.#o.clock.monotonic();
-    // It recovers with time alone, also while nothing is answered.
-    this.#allowance = advance(this.#allowance, this.#throttle.tps, monotonic);
-    this.#useShare(monotonic);
+    this.#share.advance(monotonic);
     const now = this.#o.clock.now();
     this.#throttle.align(now - monotonic);
     this.#withdraw(
@@ -1010,34 +492,8 @@ export class Sender {
     this.holdBack();
     this.kick();
   }
-
-  #setWaiting(chunk: HeldChunk, items: Item[]): void {
-    this.#waiting[chunk.lane] += items.length - chunk.waiting.length;
-    chunk.waiting = items;
-  }
-
-  #unqueue(chunk: HeldChunk): void {
-    const queue = this.#chunks[chunk.lane];
-    const index = queue.indexOf(chunk);
-    if (index >= 0) queue.splice(index, 1);
-  }
-
-  /** Another holder has this chunk: it is none of ours any more. */
-  #forget(chunk: HeldChunk): void {
-    this.#unqueue(chunk);
-    this.#setWaiting(chunk, []);
-    chunk.done = true;
-    this.#held.delete(chunk);
-  }
 }
 
 function contractOf({ tps, guardMs, tpsWindow }: CarrierPolicy, clock: Clock): ThrottleOptions {
   return { tps, guardMs, window: tpsWindow, wallOffsetMs: clock.now() - clock.monotonic() };
-}
-
-/** K (DESIGN §6): on a slow bind at most what a second of its TPS takes. */
-function claimLimitOf({ tps, window, sessions, claimLimit }: CarrierPolicy): number {
-  const windows = Math.max(1, 2 * window * sessions);
-  const slow = tps < windows ? Math.max(1, Math.floor(tps)) : Number.POSITIVE_INFINITY;
-  return Math.min(claimLimit, windows, slow);
 }

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CarrierBind, type CarrierBindStats, LinkCounters } from '../smpp/index.ts';
-import type { Sent } from './sender.ts';
+import type { Sent } from './wire.ts';
 
 /** What a former tenure has in flight may keep its sessions up this long when the next one wants to dial. */
 const LINGER_MS = 1_000;

@@ -95,6 +95,12 @@ export interface FreshDelivery {
   readonly tlvs: Readonly<Record<string, string>> | null;
 }
 
+export interface DispatchLog {
+  info(details: object, message: string): void;
+  warn(details: object, message: string): void;
+  error(details: object, message: string): void;
+}
+
 /** What dispatch does in the journal's transaction beside the facts. */
 export type DispatchExtra =
   | {
