@@ -59,7 +59,7 @@ export interface BindDispatcherOptions {
   ids: IdAllocator;
   idStock: IdStock;
   journal: Journal<DispatchExtra>;
-  /** Opens a chain for this bind's claims. */
+  /** The chains of this bind's claims. */
   claimWriters: Readonly<Record<ClaimHand, ChainWriter>>;
   takeoverWriter: ChainWriter;
   texts: TextSource;
@@ -437,7 +437,10 @@ export class BindDispatcher {
     return new Sender({
       ...{ bind, carrier, lanes, holder, clock, journal, claimWriters, encoder, receipts, cancelled, pauses },
       wire: this.#wire,
-      claimedTo: (chunks) => this.#holding.insist('claims', holder)(() => heldStill(pools.dispatch, holder, chunks)),
+      claimedTo: (hand, chunks) => {
+        const pool = hand === 'emergency' ? pools.urgent : pools.dispatch;
+        return this.#holding.insist('claims', holder)(() => heldStill(pool, holder, chunks));
+      },
       counts: this.counts,
       unanswered: this.#receipts.unanswered,
       nextId: () => this.#o.idStock.next(),

@@ -24,7 +24,7 @@ export interface ClaimingOptions {
   /** A claim of emergencies waits for none of other lanes. */
   writers: Readonly<Record<ClaimHand, ChainWriter>>;
   /** `claimed_to` of those chunks that are still held here, as the database has it; null when the bind is lost. */
-  claimedTo: (chunks: readonly number[]) => Promise<ReadonlyMap<number, number> | null>;
+  claimedTo: (hand: ClaimHand, chunks: readonly number[]) => Promise<ReadonlyMap<number, number> | null>;
   /** May this process send on the bind at this instant? (lease) */
   mayOwn: () => boolean;
   chunks: HeldChunks;
@@ -138,11 +138,12 @@ export class Claiming {
       const refused = wishes.filter(({ chunk }) => !won.has(chunk)).map(({ chunk }) => chunk);
       if (refused.length === 0) return moved;
       // Its lease may have seemed to be over while a renewal was about to commit: then they are ours still.
-      return new Map([...moved, ...((await this.#o.claimedTo(refused)) ?? [])]);
+      return new Map([...moved, ...((await this.#o.claimedTo(hand, refused)) ?? [])]);
     } catch (error) {
       this.#o.onTrouble(error);
       // It may have committed. What was claimed is sent; what was not is claimed again.
-      return (await this.#o.claimedTo(wishes.map(({ chunk }) => chunk))) ?? new Map();
+      const asked = wishes.map(({ chunk }) => chunk);
+      return (await this.#o.claimedTo(hand, asked)) ?? new Map();
     }
   }
 }

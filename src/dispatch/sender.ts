@@ -14,7 +14,7 @@ import { FINAL, type FinalCode, type Journal } from '../records/index.ts';
 import { type Answer, classify, FieldError, type StatusClass } from '../smpp/index.ts';
 import { Attempts } from './attempts.ts';
 import { claimLimitOf } from './claim-plan.ts';
-import { type ClaimHand, Claiming } from './claiming.ts';
+import { type ClaimHand, Claiming, type ClaimingOptions } from './claiming.ts';
 import type { BindCounts } from './counts.ts';
 import type { Encoder } from './encoder.ts';
 import { HeldChunks } from './held-chunks.ts';
@@ -44,7 +44,7 @@ export interface SenderOptions {
   /** A claim of emergencies waits for none of other lanes. */
   claimWriters: Readonly<Record<ClaimHand, ChainWriter>>;
   /** `claimed_to` of those chunks that are still held here, as the database has it; null when the bind is lost. */
-  claimedTo: (chunks: readonly number[]) => Promise<ReadonlyMap<number, number> | null>;
+  claimedTo: ClaimingOptions['claimedTo'];
   encoder: Encoder;
   receipts: ReceiptIndex;
   counts: BindCounts;
