@@ -1,7 +1,9 @@
-import type { PgBoss } from 'pg-boss';
+import { randomUUID } from 'node:crypto';
+import type { Db, PgBoss } from 'pg-boss';
 import { afterAll, expect, test } from 'vitest';
 import { testDatabase } from '../../test/support/database.ts';
 import { bossTx, openBoss } from './boss.ts';
+import type { Tx } from './pool.ts';
 
 const { database, target } = await testDatabase();
 const errors: Error[] = [];
@@ -55,4 +57,36 @@ test('fetching and completing inside our transactions are undone with them', asy
   const again = await pool.run((tx) => boss.complete('q', jobs, null, { db: bossTx(tx) }));
   expect(again).toMatchObject({ affected: 0 });
   expect(errors).toEqual([]);
+});
+
+test('fetching and completing touch a job by its key, whatever statistics say of its queue', async () => {
+  const jobs = Array.from({ length: 2_000 }, (_, n) => ({ data: { n } }));
+  // From when all jobs were of another queue.
+  await boss.createQueue('busy');
+  await pool.run((tx) => boss.insert('busy', jobs, { db: bossTx(tx) }));
+  await database.pools.control.query('ANALYZE pgboss.job_common');
+  await boss.createQueue('stale');
+  await pool.run((tx) => boss.insert('stale', jobs, { db: bossTx(tx) }));
+  for (let taken = 0; taken < 1_900; ) {
+    const some = await boss.fetch('stale', { batchSize: 500 });
+    taken += some.length;
+    await boss.complete('stale', some);
+  }
+  const pages: number[] = [];
+  const explained = (tx: Tx): Db => ({
+    executeSql: async (text, values) => {
+      const explain = `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${text}`;
+      const [row] = await tx.query<{ 'QUERY PLAN': [{ Plan: Record<string, number> }] }>(explain, values);
+      const { Plan } = (row as { 'QUERY PLAN': [{ Plan: Record<string, number> }] })['QUERY PLAN'][0];
+      pages.push((Plan['Shared Hit Blocks'] ?? 0) + (Plan['Shared Read Blocks'] ?? 0));
+      return { rows: [] };
+    },
+  });
+  await pool.run(async (tx) => {
+    await boss.insert('stale', [{ data: { last: true } }], { db: bossTx(tx) });
+    await boss.fetch('stale', { db: explained(tx) });
+    await boss.complete('stale', [randomUUID()], null, { db: explained(tx) }).catch(() => {});
+  });
+  expect(pages.length).toBe(2);
+  expect(Math.max(...pages)).toBeLessThan(200);
 });
