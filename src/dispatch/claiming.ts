@@ -88,8 +88,8 @@ export class Claiming {
           pass: passOf(schedule, lane),
           ready: ready.length,
           ahead: first === undefined ? ready.length : ready.ahead(first),
-          // What is being claimed counts as undecided already.
-          waiting: this.inProgress(lane) ? 0 : chunks.waiting(lane),
+          // With what is being claimed: while emergencies are, the room that they could use is not for other lanes.
+          waiting: chunks.waiting(lane),
         };
       }),
     );
