@@ -76,6 +76,8 @@ export type RefusedKind = Exclude<StatusClass, 'ok'>;
 
 /** Sends in one turn of the event loop, so that no turn lasts long. */
 const SENDS_PER_TURN = 256;
+/** For so long after an emergency the next is expected. */
+const EMERGENCY_EXPECTED_MS = 10_000;
 const TICK_MS = 250;
 
 export class Sender {
@@ -97,6 +99,8 @@ export class Sender {
   readonly #isBusy: Record<LaneName, boolean> = perLane(() => false);
   claimLimit: number;
   readonly #turns: Turns;
+  /** When the last emergency left. */
+  #emergencyAt = Number.NEGATIVE_INFINITY;
   readonly #tick: NodeJS.Timeout;
   #state: 'running' | 'draining' | 'stopped' | 'lost' = 'running';
 
@@ -237,7 +241,7 @@ export class Sender {
     if (this.#state !== 'running' || !this.#o.mayOwn() || this.#o.wire.freeFor(false) <= 0) return null;
     const monotonic = this.#o.clock.monotonic();
     if (LANES_BY_URGENCY.some((lane) => this.#wants(lane, monotonic))) return null;
-    const slot = this.#throttle.take(monotonic);
+    const slot = this.#throttle.take(monotonic, this.#spared(monotonic));
     return slot < 0 ? null : slot;
   }
 
@@ -400,11 +404,14 @@ export class Sender {
         this.#attempts.holdBack(item);
         continue;
       }
-      const slot = this.#throttle.take(monotonic);
+      // Where emergencies wait it is their turn, or by its weight another lane's, and then nothing is spared.
+      const spare = ready.emergency ? 0 : this.#spared(monotonic);
+      const slot = this.#throttle.take(monotonic, spare);
       if (slot < 0) {
-        this.#turns.in(this.#throttle.nextAt(monotonic) - monotonic);
+        this.#turns.in(this.#throttle.nextAt(monotonic, spare) - monotonic);
         return;
       }
+      if (lane === 'emergency') this.#emergencyAt = monotonic;
       const sideSlots = this.#limits.take(item, monotonic);
       const segment = item.toSend.shift() as number;
       const pdu = this.#o.encoder.encode(item, segment, now);
@@ -430,6 +437,11 @@ export class Sender {
       if (item.toSend.length === 0) this.#ready[lane].remove(item);
     }
     this.kick();
+  }
+
+  /** Places of the throttle that other lanes leave free, for a while after an emergency: another may come. */
+  #spared(monotonic: number): number {
+    return monotonic - this.#emergencyAt < EMERGENCY_EXPECTED_MS ? this.#throttle.sparable : 0;
   }
 
   /** Of each lane, what goes next, and whether it has work at all. */

@@ -270,6 +270,63 @@ describe('throttle', () => {
       expect(() => new Throttle({ tps: 1, guardMs: 0 }, 0).use(share, 0)).toThrow(RangeError);
   });
 
+  test('what is spared may leave at any instant, though the others use all that they may and stall as they like', () => {
+    const stalls = fc.array(fc.record({ at: fc.nat({ max: 3_000 }), ms: fc.integer({ min: 1, max: 150 }) }), {
+      maxLength: 6,
+    });
+    const urgent = fc.array(fc.nat({ max: 2_800 }), { minLength: 1, maxLength: 40 });
+    fc.assert(
+      fc.property(fc.constantFrom(20, 100, 500, 2_000), stalls, urgent, (tps, some, times) => {
+        const throttle = new Throttle({ tps, guardMs: 20 }, 0);
+        const queue = [...some].sort((a, b) => a.at - b.at);
+        // At most one in the time in which the places come back.
+        const due = times.map((at) => at + 1_200).sort((a, b) => a - b);
+        const sends: number[] = [];
+        let left = 0;
+        for (let now = 0; now < 4_000; ) {
+          const stall = queue[0];
+          if (stall !== undefined && now >= stall.at) {
+            queue.shift();
+            now += stall.ms;
+          }
+          while (due[0] !== undefined && due[0] <= now) {
+            const at = due.shift() as number;
+            if (at - left < 1_100) continue;
+            left = at;
+            // A token of the pacing may be on its way: no more than one PDU's time.
+            const next = throttle.nextAt(now);
+            expect(next - now).toBeLessThanOrEqual(1_000 / tps + 0.01);
+            // A token may be short of one by a rounding.
+            if (throttle.take(now) < 0) {
+              now = next + 0.01;
+              expect(throttle.take(now)).toBeGreaterThanOrEqual(0);
+            }
+            sends.push(now);
+          }
+          const spare = throttle.sparable;
+          if (throttle.take(now, spare) >= 0) sends.push(now);
+          else now = Math.min(Math.max(now + 0.01, throttle.nextAt(now, spare)), due[0] ?? Number.POSITIVE_INFINITY);
+        }
+        expect(most(sends, 1_000)).toBeLessThanOrEqual(tps);
+        // It costs a hundredth.
+        const stalled = some.reduce((sum, { ms }) => sum + ms, 0);
+        expect(sends.length).toBeGreaterThan((tps * (3_000 - 2 * stalled)) / 1_000 / 1.1);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test('a window of few places spares none', () => {
+    for (const [tps, spared] of [
+      [0.5, 0],
+      [19, 0],
+      [20, 1],
+      [500, 5],
+      [5_000, 50],
+    ] as const)
+      expect(new Throttle({ tps, guardMs: 20 }, 0).sparable).toBe(spared);
+  });
+
   test('a pause holds everything back until it ends', () => {
     const throttle = new Throttle({ tps: 10, guardMs: 0 }, 0);
     throttle.pause(5_000);

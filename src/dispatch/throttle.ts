@@ -20,6 +20,9 @@ import { awayFromMark, freeAfter, type Span, spanOf } from './tps-window.ts';
 const LATE_MAX_MS = 1_000;
 /** A shortest round trip that was not seen again for this long to twice as long is forgotten: the path has changed. */
 const ROUND_TRIP_KEPT_MS = 30_000;
+/** One place in so many is spared, in windows of so many at least. */
+const SPARED_PART = 100;
+const SPARING_FROM = 20;
 /** Before the first PDU there is room for as many as any contract allows in a stretch. */
 const FIRST_SLOT = 1_000_000;
 
@@ -85,6 +88,15 @@ export class Throttle {
     return this.#tps;
   }
 
+  /**
+   * Places of the window that may be spared for what must not wait: a window repeats, second by second, the gaps that it
+   * once had, and what comes in a gap of a tenth of a second waits for its end. A hundredth; none where that is too much.
+   */
+  get sparable(): number {
+    const { most } = this.#span;
+    return most < SPARING_FROM ? 0 : Math.ceil(most / SPARED_PART);
+  }
+
   /** The share of it in use. */
   get share(): number {
     return this.#rate / this.#tps;
@@ -123,16 +135,19 @@ export class Throttle {
     this.#wallOffsetMs = wallOffsetMs;
   }
 
-  /** The earliest time, ≥ now, at which one PDU may leave if nothing is answered before. */
-  nextAt(now: number): number {
+  /**
+   * The earliest time, ≥ now, at which one PDU may leave if nothing is answered before.
+   * @param spare places in the window that are to be left behind it.
+   */
+  nextAt(now: number, spare = 0): number {
     const tokens = this.#tokensAt(now);
     const paced = tokens >= 1 ? now : now + ((1 - tokens) * 1000) / this.#rate;
-    return this.#awayFromMark(Math.max(now, paced, this.#freeAt(this.#next), this.#pausedUntil));
+    return this.#awayFromMark(Math.max(now, paced, this.#freeAt(this.#next + spare), this.#pausedUntil));
   }
 
-  /** Takes a token if one PDU may leave now: its slot, or −1. */
-  take(now: number): Slot {
-    if (now < this.#pausedUntil || now < this.#freeAt(this.#next) || this.#awayFromMark(now) > now) return -1;
+  /** Takes a token if one PDU may leave now, and as many more as are to be spared might: its slot, or −1. */
+  take(now: number, spare = 0): Slot {
+    if (now < this.#pausedUntil || now < this.#freeAt(this.#next + spare) || this.#awayFromMark(now) > now) return -1;
     const tokens = this.#tokensAt(now);
     if (tokens < 1) return -1;
     this.#tokens = tokens - 1;
