@@ -9,6 +9,7 @@ import {
   Backlog,
   connectCarrier,
   Dispatch,
+  DispatchNews,
   DispatchWatch,
   type MeteredWire,
   meterCarriers,
@@ -148,7 +149,9 @@ async function open(
   backlog.start();
   shutdown.add('backlog', 20, async () => backlog.stop());
   const fresh = new FreshWork(clock);
+  const news = new DispatchNews(database);
   const intake = new Intake({
+    news,
     writers: [await chain('intake', pools.intake), await chain('intake', pools.intake)],
     urgentWriters: [await chain('intake', pools.intake)],
     boss,
@@ -224,6 +227,7 @@ async function open(
     gate,
   });
   const fanout = await Fanout.start({
+    news,
     database,
     boss,
     clock,

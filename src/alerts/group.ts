@@ -9,7 +9,15 @@
 import type { PgBoss } from 'pg-boss';
 import { type Assigned, type Recipients, type Resolved, recipientKey } from '../audience/index.ts';
 import { type SentFacts, sendFacts, type Written } from '../audit/index.ts';
-import { type FreshDelivery, insertChunks, type NewChunk, notifyDispatch, scheduleOf } from '../dispatch/index.ts';
+import {
+  type DispatchNews,
+  type FreshDelivery,
+  insertChunks,
+  type NewChunk,
+  notifyDispatch,
+  scheduleOf,
+  type Woken,
+} from '../dispatch/index.ts';
 import { chunkSize, insertFanoutJobs, notifyFanout, routeTps } from '../fanout/index.ts';
 import type { Clock, EpochMs, Sealed, Tx } from '../platform/index.ts';
 import { type LaneName, type Names, type Policies, routeOf } from '../policy/index.ts';
@@ -26,6 +34,7 @@ export interface GroupTools {
   names: Names;
   policies: Policies;
   recipients: Recipients;
+  news: Pick<DispatchNews, 'announce'>;
   /** Left out where nothing is dispatched in this process. */
   fresh?: FreshWork | undefined;
 }
@@ -67,6 +76,8 @@ export interface GroupResult {
   readonly texts: ReadonlyMap<number, string>;
   /** Deliveries that dispatch will ask for in a moment, by their chunks. */
   readonly deliveries: ReadonlyMap<number, readonly FreshDelivery[]>;
+  /** Where work waits, to be told after the commit. */
+  readonly woken: readonly Woken[];
 }
 
 /** One number and no list: its delivery is written at once, and is the alert's whole progress. */
@@ -99,7 +110,8 @@ export async function writeGroup(
   ]);
   const added = arrivals.filter((arrival) => outcome.get(arrival)?.kind === 'new');
   if (added.length === 0) {
-    return { value: { outcome, recipients: new Map(), texts: new Map(), deliveries: new Map() }, parts: [] };
+    const nothing = { recipients: new Map(), texts: new Map(), deliveries: new Map(), woken: [] };
+    return { value: { outcome, ...nothing }, parts: [] };
   }
 
   const wanted = numbersOf(added);
@@ -126,14 +138,16 @@ export async function writeGroup(
   const facts = [send(tx, entry), ...sendAlerts(tx, entry, added, bodies, recipients, tools)];
   const sent: Promise<unknown>[] = [insertBodies(tx, added, bodies), fanOut()];
   let deliveries: GroupResult['deliveries'] = new Map();
+  let woken: readonly Woken[] = [];
   if (singles.length > 0) {
     const over = handOver(tx, entry, singles, next, bodies, recipients, spoken, now, tools);
     facts.push(over.facts);
     sent.push(over.chunks);
     deliveries = over.fresh;
+    woken = over.woken;
   }
   return {
-    value: { outcome, recipients, texts: freshTexts(singles, bodies), deliveries },
+    value: { outcome, recipients, texts: freshTexts(singles, bodies), deliveries, woken },
     parts: facts.flatMap(({ parts }) => parts),
     sent: Promise.all([...facts.map((each) => each.sent), ...sent]),
   };
@@ -307,7 +321,7 @@ function handOver(
   spoken: ReadonlyMap<number, string>,
   now: EpochMs,
   { boss, names, policies }: GroupTools,
-): { facts: SentFacts; chunks: Promise<unknown>; fresh: Map<number, FreshDelivery[]> } {
+): { facts: SentFacts; chunks: Promise<unknown>; fresh: Map<number, FreshDelivery[]>; woken: Woken[] } {
   const rows: DeliveryRow[] = [];
   const chunks: NewChunk[] = [];
   const fresh = new Map<number, FreshDelivery[]>();
@@ -357,11 +371,13 @@ function handOver(
     first += members.length;
   }
   const facts = sendFacts(tx, delivery, rows, entry);
-  const woken = chunks.filter(({ notBefore, schedule }) => notBefore === null || schedule === 'carrier');
+  const due = chunks.filter(({ notBefore, schedule }) => notBefore === null || schedule === 'carrier');
+  const urgent = due.filter(({ lane }) => lane === 'emergency');
   return {
     facts,
-    chunks: Promise.all([insertChunks(tx, boss, chunks, now, 'new'), notifyDispatch(tx, woken)]),
+    chunks: Promise.all([insertChunks(tx, boss, chunks, now, 'new'), notifyDispatch(tx, urgent)]),
     fresh,
+    woken: due.filter(({ lane }) => lane !== 'emergency').map(({ route, lane }) => ({ route, lane })),
   };
 }
 

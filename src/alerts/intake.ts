@@ -218,11 +218,12 @@ export class Intake {
       return write('contested');
     });
     this.#o.recipients.remember(result.recipients);
-    const { fresh } = this.#o;
+    const { fresh, news } = this.#o;
     if (fresh !== undefined) {
       for (const [body, text] of result.texts) fresh.texts.add(body, text);
       for (const [chunk, deliveries] of result.deliveries) fresh.deliveries.add(chunk, deliveries);
     }
+    news.announce(result.woken);
     return result.outcome;
   }
 

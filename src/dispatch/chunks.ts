@@ -151,11 +151,16 @@ export async function insertJobs(
   }
 }
 
-/** Wakes the fetch loops of these routes and lanes when the transaction commits. */
+/** Wakes the fetch loops of these routes and lanes when the transaction commits. On the hot path: news.ts. */
 export async function notifyDispatch(tx: Tx, wake: readonly { route: string; lane: LaneName }[]): Promise<void> {
   if (wake.length === 0) return;
+  await tx.query('SELECT pg_notify($1, $2)', [DISPATCH_CHANNEL, payloadOf(wake)]);
+}
+
+/** The queues, or '' for all where they are too many. */
+export function payloadOf(wake: readonly { route: string; lane: LaneName }[]): string {
   const payload = [...new Set(wake.map(({ route, lane }) => `${route}.${lane}`))].sort().join(',');
-  await tx.query('SELECT pg_notify($1, $2)', [DISPATCH_CHANNEL, payload.length < 7_900 ? payload : '']);
+  return payload.length < 7_900 ? payload : '';
 }
 
 /** Whether work for later is handed to the carrier: only where every bind of the route holds it there. */

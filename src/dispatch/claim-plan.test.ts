@@ -37,6 +37,28 @@ describe('what is claimed', () => {
     );
   });
 
+  test('leaves half of K to emergency for some time after one, with what that has', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 2, max: 4_000 }), lanes, fc.nat(4_000), (limit, drawn, more) => {
+        const states = perLane((name) => {
+          const { ready, share, waiting } = drawn[name];
+          return { weight: WEIGHTS[name], pass: 0, ready, ahead: Math.floor(ready * share), waiting };
+        });
+        const { ready } = states.emergency;
+        const undecided = ready + more;
+        const plan = planClaims(limit, undecided, states, true);
+        const others = sum(plan) - plan.emergency;
+        // What is on its way of emergency counts for nobody here: others have less, never more.
+        if (others > 0) expect(more + others).toBeLessThanOrEqual(Math.max(limit / 2, limit - ready - plan.emergency));
+        expect(plan.emergency).toBe(planClaims(limit, undecided, states).emergency);
+      }),
+    );
+    const all = state({ emergency: { waiting: 0 }, bulk: { waiting: 999 } });
+    expect(planClaims(200, 0, all, true).bulk).toBe(100);
+    expect(planClaims(200, 100, all, true).bulk).toBe(0);
+    expect(planClaims(200, 60, all, true).bulk).toBe(40);
+  });
+
   test('is something whenever something waits and nothing is claimed', () => {
     fc.assert(
       fc.property(
@@ -45,6 +67,7 @@ describe('what is claimed', () => {
         (limit, some) => {
           const states = state(Object.fromEntries(some.map((name) => [name, { waiting: 9 }])));
           expect(sum(planClaims(limit, 0, states))).toBeGreaterThan(0);
+          expect(sum(planClaims(limit, 0, states, true))).toBeGreaterThan(0);
         },
       ),
     );

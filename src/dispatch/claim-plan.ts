@@ -1,6 +1,8 @@
 /**
  * How many deliveries of each lane to claim now. At no instant are more than K claimed without a durable outcome; of what
- * K leaves, a tenth is for emergency alone, and the other lanes have parts by their weights.
+ * K leaves, a tenth is for emergency alone, and the other lanes have parts by their weights. For some time after an emergency
+ * it is half: what other lanes have claimed stands still while a broadcast has the bind, and what it can have on its way to
+ * the journal is what they left.
  *
  * A claim costs a commit, so that small ones wait until half of the lane's part is used: unless nothing is ready that goes
  * before what would be claimed. So an alert that outranks all that is claimed is claimed at once.
@@ -27,11 +29,16 @@ export function claimLimitOf({ tps, window, sessions, claimLimit }: CarrierPolic
   return Math.min(claimLimit, windows, slow);
 }
 
-/** @param limit K; @param undecided how much of it is used */
+/**
+ * @param limit K
+ * @param undecided how much of it is used
+ * @param expecting an emergency was here lately, and another may come
+ */
 export function planClaims(
   limit: number,
   undecided: number,
   lanes: Readonly<Record<LaneName, ClaimState>>,
+  expecting = false,
 ): Record<LaneName, number> {
   const plan = perLane(() => 0);
   const room = Math.max(0, limit - undecided);
@@ -47,10 +54,13 @@ export function planClaims(
     if (left > 0 && (ahead === 0 || part - ahead >= Math.ceil(part / 2))) plan[lane] = left;
   }
   plan.emergency = Math.min(plan.emergency, room);
+  // Of half of K what it has already is not kept back once more.
+  const wanted = expecting && limit > 1 ? half - lanes.emergency.ready - plan.emergency : 0;
+  const keptBack = Math.max(reserve, wanted);
   cutTo(
     plan,
     busy.toSorted((a, b) => lanes[a].pass - lanes[b].pass),
-    Math.max(0, room - plan.emergency - reserve),
+    Math.max(0, room - plan.emergency - keptBack),
   );
   return plan;
 }

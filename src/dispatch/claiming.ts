@@ -73,8 +73,8 @@ export class Claiming {
     return this.#inProgress[handOf(lane)];
   }
 
-  /** @param limit K */
-  claim(limit: number, schedule: LaneSchedule): void {
+  /** @param limit K; @param expecting an emergency was here lately */
+  claim(limit: number, schedule: LaneSchedule, expecting: boolean): void {
     if (CLAIM_HANDS.every((hand) => this.#inProgress[hand]) || !this.#o.mayOwn()) return;
     const { chunks } = this.#o;
     const plan = planClaims(
@@ -92,6 +92,7 @@ export class Claiming {
           waiting: chunks.waiting(lane),
         };
       }),
+      expecting,
     );
     for (const hand of CLAIM_HANDS) if (!this.#inProgress[hand]) this.#claimBy(hand, plan);
   }

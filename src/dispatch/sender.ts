@@ -369,7 +369,8 @@ export class Sender {
     this.#send();
     // The throttle counts from `take`: bytes that wait for a long turn to end would come too near to those behind them.
     this.#o.wire.flush();
-    if (this.#state === 'running') this.#claiming.claim(this.claimLimit, this.#schedule);
+    if (this.#state !== 'running') return;
+    this.#claiming.claim(this.claimLimit, this.#schedule, this.#expecting(this.#o.clock.monotonic()));
   }
 
   #send(): void {
@@ -439,9 +440,14 @@ export class Sender {
     this.kick();
   }
 
-  /** Places of the throttle that other lanes leave free, for a while after an emergency: another may come. */
+  /** Places of the throttle that other lanes leave free. */
   #spared(monotonic: number): number {
-    return monotonic - this.#emergencyAt < EMERGENCY_EXPECTED_MS ? this.#throttle.sparable : 0;
+    return this.#expecting(monotonic) ? this.#throttle.sparable : 0;
+  }
+
+  /** An emergency was here a while ago: another may come. */
+  #expecting(monotonic: number): boolean {
+    return monotonic - this.#emergencyAt < EMERGENCY_EXPECTED_MS;
   }
 
   /** Of each lane, what goes next, and whether it has work at all. */

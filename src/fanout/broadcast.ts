@@ -9,7 +9,14 @@
  */
 import type { PgBoss } from 'pg-boss';
 import { type ChainWriter, insertFacts, type Part } from '../audit/index.ts';
-import { insertChunks, type NewChunk, notifyDispatch, scheduleOf } from '../dispatch/index.ts';
+import {
+  type DispatchNews,
+  insertChunks,
+  type NewChunk,
+  notifyDispatch,
+  scheduleOf,
+  type Woken,
+} from '../dispatch/index.ts';
 import { bossTx, type Clock, type IdAllocator, type Pool, type Tx } from '../platform/index.ts';
 import { LANES, type LaneName, type Names, type Policies, routeCase, routesOfLane } from '../policy/index.ts';
 import { addProgress } from '../records/index.ts';
@@ -25,6 +32,7 @@ export interface BroadcastTools {
   ids: IdAllocator;
   names: Names;
   policies: Pick<Policies, 'lanes' | 'carriers' | 'routing'>;
+  news: Pick<DispatchNews, 'announce'>;
 }
 
 /** The fence of a pg-boss job: a job handed out again since has another count. */
@@ -96,11 +104,13 @@ export class Broadcast {
       const position = await readPosition(tx, this.#alert.day, this.#alert.id);
       if (position.finished) {
         await this.#completeJob(tx);
-        return { value: { deliveries: 0, finished: true, page: position.page, exhausted: true }, parts: [] };
+        const nothing = { deliveries: 0, woken: [], page: position.page, exhausted: true };
+        return { value: { ...nothing, finished: true }, parts: [] };
       }
       return await this.#write(tx, entry, position, limit, firstId);
     });
     this.#own = { page: written.page, exhausted: written.exhausted };
+    this.#tools.news.announce(written.woken);
     return { deliveries: written.deliveries, finished: written.finished };
   }
 
@@ -117,13 +127,14 @@ export class Broadcast {
     position: Position,
     limit: number,
     firstId: number,
-  ): Promise<{ value: PageResult & { page: number; exhausted: boolean }; parts: Part[] }> {
+  ): Promise<{ value: PageResult & { page: number; exhausted: boolean; woken: readonly Woken[] }; parts: Part[] }> {
     const { day, id: alert } = this.#alert;
     const now = this.#tools.clock.now();
     const { index, after } = this.#place(position);
     const source = this.#sources[index];
     const list = source?.list ?? 0;
     let page: Page | null = null;
+    let woken: readonly Woken[] = [];
     const expired = this.#alert.expiresAt - now < this.#tools.policies.lanes[this.#lane].minRemainingMs;
     if (source !== undefined && !position.cancelled) {
       const { organisation, lane, body, expiresAt } = this.#alert;
@@ -131,7 +142,7 @@ export class Broadcast {
       const request = { day, alert, list, after, limit, firstId, organisation, lane, body, expiresAt, now };
       page = await writePage(tx, shape, request, entry);
       if (expired) await this.#countExpired(tx, entry, page.deliveries);
-      else await this.#handOver(tx, page, position.deliveries, now);
+      else woken = await this.#handOver(tx, page, position.deliveries, now);
     }
     const exhausted = page === null || page.looked < limit;
     const finished = page === null || (exhausted && index + 1 >= this.#sources.length);
@@ -147,7 +158,7 @@ export class Broadcast {
     };
     const { parts } = await insertFacts(tx, fanoutPage, [row], entry, { onConflict: 'error' });
     if (finished) await this.#completeJob(tx);
-    const value = { deliveries: row.deliveries, finished, page: position.page, exhausted };
+    const value = { deliveries: row.deliveries, finished, page: position.page, exhausted, woken };
     return { value, parts: [...(page?.parts ?? []), ...parts] };
   }
 
@@ -179,7 +190,8 @@ export class Broadcast {
     };
   }
 
-  async #handOver(tx: Tx, page: Page, before: number, now: number): Promise<void> {
+  /** Gives what is to be told after the commit: all but emergencies, which are told of in it. */
+  async #handOver(tx: Tx, page: Page, before: number, now: number): Promise<readonly Woken[]> {
     const { day, id: alert, lane: laneId, expiresAt, notBefore } = this.#alert;
     const routes = new Map(this.#routes.map((route) => [route.id, route]));
     const ofRoute = new Map<number, number>();
@@ -205,10 +217,12 @@ export class Broadcast {
         expiresMax: expiresAt,
       };
     });
-    if (chunks.length === 0) return;
+    if (chunks.length === 0) return [];
     await insertChunks(tx, this.#tools.boss, chunks, now);
     const due = chunks.filter(({ schedule }) => notBefore === null || notBefore <= now || schedule === 'carrier');
+    if (this.#lane !== 'emergency') return due.map(({ route, lane }) => ({ route, lane }));
     await notifyDispatch(tx, due);
+    return [];
   }
 
   async #countExpired(tx: Tx, entry: number, expired: number): Promise<void> {

@@ -1,6 +1,7 @@
 /** The fan-out of one process: its workers, what wakes them, and what takes up the work of dead processes. */
 import type { PgBoss } from 'pg-boss';
 import { ChainWriter } from '../audit/index.ts';
+import type { DispatchNews } from '../dispatch/index.ts';
 import { type Clock, type Database, type IdAllocator, Liveness } from '../platform/index.ts';
 import type { Names, Policies } from '../policy/index.ts';
 import { rehearse } from './broadcast.ts';
@@ -13,6 +14,7 @@ export interface FanoutOptions {
   boss: PgBoss;
   clock: Clock;
   ids: IdAllocator;
+  news: Pick<DispatchNews, 'announce'>;
   names: Names;
   policies: Pick<Policies, 'lanes' | 'carriers' | 'routing'>;
   gate: EmergencyGate;

@@ -2,7 +2,7 @@
 import type { PgBoss } from 'pg-boss';
 import { Recipients } from '../audience/index.ts';
 import { ChainWriter } from '../audit/index.ts';
-import { createDispatchQueues } from '../dispatch/index.ts';
+import { createDispatchQueues, DispatchNews } from '../dispatch/index.ts';
 import {
   type Clock,
   type Database,
@@ -34,6 +34,7 @@ export interface World {
   ids: IdAllocator;
   process: number;
   recipients: Recipients;
+  news: DispatchNews;
   close(): Promise<void>;
 }
 
@@ -62,6 +63,7 @@ export async function openWorld(database: Database, routes: TestRoutes = ONE_ROU
     ids,
     process,
     recipients,
+    news: new DispatchNews(database),
     close: async () => {
       await boss.stop({ graceful: false });
       clock.close();

@@ -55,6 +55,8 @@ export interface Database {
   readonly pools: Readonly<Record<PoolName, Pool>>;
   /** Hears a NOTIFY channel for as long as it is open; `onNotify('')` is called after each reconnect. */
   listen(channel: string, onNotify: OnNotify): Promise<{ close(): Promise<void> }>;
+  /** Tells a channel of what is committed already, by the session that listens; never rejects, and may be lost. */
+  notify(channel: string, payload: string): Promise<void>;
   /** Lets running transactions end, then closes all sessions. */
   close(): Promise<void>;
 }
@@ -104,6 +106,7 @@ export async function openDatabase(options: DatabaseOptions, log?: DatabaseLog):
     target,
     pools,
     listen: (channel, onNotify) => listener.listen(channel, onNotify),
+    notify: (channel, payload) => listener.notify(channel, payload),
     close: async () => {
       await Promise.all([listener.close(), ...Object.values(pools).map((pool) => pool.close())]);
     },

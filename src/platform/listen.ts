@@ -49,6 +49,17 @@ export class Listener {
     };
   }
 
+  /**
+   * Tells a channel of what is committed already. It waits for no disk; where there is no session, or it ends, nothing is
+   * told: whoever listens looks from time to time.
+   */
+  async notify(channel: string, payload: string): Promise<void> {
+    const session = await this.#session?.catch(() => undefined);
+    await session
+      ?.query("SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)", [channel, payload])
+      .catch(() => undefined);
+  }
+
   async close(): Promise<void> {
     this.#closed.abort();
     const session = await this.#session?.catch(() => undefined);

@@ -165,7 +165,8 @@ export class DispatchRig {
         if (deaf.channels.includes(channel)) this.dropped.add(`${channel} ${payload}`);
         else onNotify(payload);
       });
-    return { target: database.target, pools: database.pools, close: () => database.close(), listen };
+    const { target, pools, notify } = database;
+    return { target, pools, notify, close: () => database.close(), listen };
   }
 
   async pause(scope: PauseScope, of: Planted | string, paused = true): Promise<PauseState> {
