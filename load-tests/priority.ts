@@ -65,6 +65,8 @@ export async function priority(options: Record<string, string>): Promise<Priorit
   const rig = await openRig({
     accounts: [{ systemId: 'load' }],
     carriers: { load: { tps: TPS, window: 100 } },
+    // 1.3 GB are written.
+    recycledWal: 100,
     // OTPs are refused when they would come too late; here they are to wait like the rest.
     lanes: (lanes) => Object.assign(lanes.security ?? {}, { cannotMeetExpiry: 'accept' }),
   });

@@ -41,6 +41,11 @@ export interface RigOptions {
   servers?: number;
   /** Environment of every server. */
   env?: Readonly<Record<string, string>>;
+  /**
+   * Segments of WAL that are there to be used again, as in a database that has been at work for a while: in a new one each
+   * is made and filled when it is needed, and every commit waits for it.
+   */
+  recycledWal?: number;
   /** PostgreSQL's settings, over those of the embedded one: to measure with others, or to ask for more statistics. */
   settings?: Record<string, string>;
 }
@@ -72,6 +77,23 @@ export interface Rig {
 }
 
 const WATCH_MS = 250;
+/** Of WAL, in a database made by initdb. */
+const SEGMENT_MB = 16;
+
+/** Uses so many segments and gives them back. */
+async function makeWal(target: ConnectionTarget, segments: number): Promise<void> {
+  const database = await openDatabase({ target, applicationName: 'load' });
+  try {
+    const { control } = database.pools;
+    for (let n = 0; n < segments; n++) {
+      await control.query("SELECT pg_logical_emit_message(false, 'load', 'a segment')");
+      await control.query('SELECT pg_switch_wal()');
+    }
+    await control.query('CHECKPOINT');
+  } finally {
+    await database.close();
+  }
+}
 
 export async function openRig(options: RigOptions): Promise<Rig> {
   const folder = await mkdtemp(join(tmpdir(), 'tocsin-load-'));
@@ -95,12 +117,15 @@ export async function openRig(options: RigOptions): Promise<Rig> {
     const accounts = options.accounts.map((account) => ({ password: 'demo', ...account }));
     const sim = await open(forkSimulator({ accounts, correlationTlv: CORRELATION_TLV, ledger }), (each) => each.stop());
     await writePolicies(join(folder, 'policies'), sim.port, options);
-    const settings = options.settings === undefined ? {} : { settings: options.settings };
+    const { recycledWal = 0 } = options;
+    const wal: Record<string, string> = recycledWal === 0 ? {} : { min_wal_size: `${recycledWal * SEGMENT_MB}MB` };
+    const settings = { settings: { ...wal, ...options.settings } };
     const log = { info: () => {}, warn: () => {} };
     const postgres = await open(startEmbedded({ home: join(folder, 'database'), log, ...settings }), (each) =>
       each.destroy(),
     );
     const { target } = postgres;
+    if (recycledWal > 0) await makeWal(target, recycledWal);
     const servers: ChildServer[] = [];
     const starts: Promise<ChildServer>[] = [];
     ends.push(() =>

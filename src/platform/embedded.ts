@@ -67,9 +67,6 @@ const settings: Record<string, string> = {
   work_mem: '16MB',
   maintenance_work_mem: '128MB',
   max_wal_size: '4GB',
-  // A new segment is written where it is needed: filling it with zeros first holds up every commit for tens of milliseconds,
-  // until there are enough of them to be used again.
-  wal_init_zero: 'off',
   checkpoint_timeout: '15min',
   wal_compression: 'pglz',
   max_prepared_transactions: '0',
