@@ -38,6 +38,8 @@ export interface WorkerOptions extends BroadcastTools {
 const POLL_MS = 500;
 /** The longest that a page of another lane waits for the gate. */
 const GATE_MS = 1_000;
+/** The longest rest after a page while an emergency is expected. */
+const REST_MOST_MS = 250;
 const RETRY_MS = { first: 50, most: 2_000 };
 /** Tries of one job before it is handed back, so that one that always fails doesn't keep the worker. */
 const TRIES = 5;
@@ -143,8 +145,11 @@ export class FanoutWorker {
         const started = this.#o.clock.monotonic();
         const { deliveries, finished } = await broadcast.next(this.#o.writer, this.#pageSize(urgent, free));
         failures = 0;
-        this.#o.onPage?.({ lane: broadcast.lane, deliveries, ms: this.#o.clock.monotonic() - started });
+        const ms = this.#o.clock.monotonic() - started;
+        this.#o.onPage?.({ lane: broadcast.lane, deliveries, ms });
         if (finished) return;
+        // Half of the disk and of a core is for what may come: a list is fanned out long before it is sent.
+        if (!urgent && this.#o.gate.expecting) await this.#idle(Math.min(ms, REST_MOST_MS));
         await this.#doUrgentFirst(job.priority);
       } catch (error) {
         this.#o.onTrouble(error);
