@@ -131,7 +131,10 @@ function readIncoming(incoming: IncomingMessage, hold: (bytes: number) => void, 
       clearTimeout(timer);
       resolve(chunks);
     };
-    const onGone = (): void => fail(new ProblemError('malformed-request', { detail: 'The body ended early.' }));
+    const onGone = (): void => {
+      // It also closes when all is read, and an error is dear to make.
+      if (!over) fail(new ProblemError('malformed-request', { detail: 'The body ended early.' }));
+    };
     const timer = setTimeout(() => fail(new ProblemError('request-timeout', { headers: CLOSE })), timeoutMs);
     incoming.on('data', onData).on('end', onEnd).on('error', onGone).on('close', onGone);
     if (incoming.destroyed) onGone();
