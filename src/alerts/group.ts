@@ -15,6 +15,7 @@ import {
   insertChunks,
   type NewChunk,
   notifyDispatch,
+  partNews,
   scheduleOf,
   type Woken,
 } from '../dispatch/index.ts';
@@ -372,12 +373,12 @@ function handOver(
   }
   const facts = sendFacts(tx, delivery, rows, entry);
   const due = chunks.filter(({ notBefore, schedule }) => notBefore === null || schedule === 'carrier');
-  const urgent = due.filter(({ lane }) => lane === 'emergency');
+  const { inside, after } = partNews(due);
   return {
     facts,
-    chunks: Promise.all([insertChunks(tx, boss, chunks, now, 'new'), notifyDispatch(tx, urgent)]),
+    chunks: Promise.all([insertChunks(tx, boss, chunks, now, 'new'), notifyDispatch(tx, inside)]),
     fresh,
-    woken: due.filter(({ lane }) => lane !== 'emergency').map(({ route, lane }) => ({ route, lane })),
+    woken: after,
   };
 }
 

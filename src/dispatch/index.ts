@@ -12,7 +12,7 @@ export { createDispatchQueues, insertChunks, type NewChunk, notifyDispatch, queu
 export type { SubmissionCounts } from './counts.ts';
 export { CANCEL_CHANNEL, Dispatch, type DispatchOptions } from './dispatch.ts';
 export type { FreshDeliveries, TextSource } from './hold.ts';
-export { DispatchNews, type Woken } from './news.ts';
+export { DispatchNews, partNews, type Woken } from './news.ts';
 export {
   alertPausedSql,
   DISPATCH_TABLES,

@@ -16,6 +16,14 @@ export interface Woken {
   readonly lane: LaneName;
 }
 
+/** What of this is told inside its transaction, and what after the commit. */
+export function partNews(due: readonly Woken[]): { inside: Woken[]; after: Woken[] } {
+  const inside: Woken[] = [];
+  const after: Woken[] = [];
+  for (const { route, lane } of due) (lane === 'emergency' ? inside : after).push({ route, lane });
+  return { inside, after };
+}
+
 export class DispatchNews {
   readonly #database: Pick<Database, 'notify'>;
   readonly #waiting = new Map<string, Woken>();

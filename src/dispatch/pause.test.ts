@@ -153,7 +153,7 @@ describe.concurrent('what is paused', () => {
       deliveries: singles.deliveries.filter((id) => !held.some(({ deliveries }) => deliveries[0] === id)),
     };
     expect(await rig.ends(rest)).toEqual({ [FINAL.delivered]: 56 });
-    await sleep(Math.max(0, act.at + WITHIN_MS - Date.now()));
+    await sleep(Math.max(0, act.at + WITHIN_MS - rig.clock.now()));
     expect(rig.arrivalsOf(...held)).toEqual([]);
     for (const each of held) expect(await chunksOf(each)).toEqual([{ parked: true, held: false, n: 1 }]);
     await rig.processes[2]?.stop(9_000);
@@ -270,7 +270,7 @@ describe.concurrent('what is paused', () => {
     await vi.waitFor(async () =>
       expect(await chunksOf(limited)).toEqual([{ parked: true, held: false, n: expect.any(Number) }]),
     );
-    await sleep(Math.max(0, act.at + WITHIN_MS - Date.now()));
+    await sleep(Math.max(0, act.at + WITHIN_MS - rig.clock.now()));
     expect(lastOf(rig.arrivalsOf(limited)) - act.at).toBeLessThanOrEqual(WITHIN_MS);
     expect(rig.bind('limited-1').buffered('bulk')).toBe(0);
     expect(await releasesOf(limited)).toBeGreaterThan(1);
@@ -293,7 +293,7 @@ describe.concurrent('what is paused', () => {
       await session.query('SELECT pg_notify($1, $2)', [CANCEL_CHANNEL, `${planted.day}/${planted.alert}`]);
     });
     const states = await rig.ends(planted);
-    await sleep(Math.max(0, at + WITHIN_MS + 300 - Date.now()));
+    await sleep(Math.max(0, at + WITHIN_MS + 300 - rig.clock.now()));
     const sent = rig.arrivalsOf(planted);
     expect(lastOf(sent) - at).toBeLessThanOrEqual(WITHIN_MS);
     expect(rig.dropped).toContain(`${CANCEL_CHANNEL} ${planted.day}/${planted.alert}`);

@@ -14,6 +14,7 @@ import {
   insertChunks,
   type NewChunk,
   notifyDispatch,
+  partNews,
   scheduleOf,
   type Woken,
 } from '../dispatch/index.ts';
@@ -220,9 +221,9 @@ export class Broadcast {
     if (chunks.length === 0) return [];
     await insertChunks(tx, this.#tools.boss, chunks, now);
     const due = chunks.filter(({ schedule }) => notBefore === null || notBefore <= now || schedule === 'carrier');
-    if (this.#lane !== 'emergency') return due.map(({ route, lane }) => ({ route, lane }));
-    await notifyDispatch(tx, due);
-    return [];
+    const { inside, after } = partNews(due);
+    await notifyDispatch(tx, inside);
+    return after;
   }
 
   async #countExpired(tx: Tx, entry: number, expired: number): Promise<void> {
