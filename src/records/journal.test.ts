@@ -1,10 +1,11 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { makeDaysAhead } from '../../db/migrate.ts';
 import { testDatabase } from '../../test/support/database.ts';
 import { ChainWriter, verify } from '../audit/index.ts';
 import { FACT_TABLES } from '../facts.ts';
 import { DatabaseClock, readDatabaseTime, utcDay } from '../platform/index.ts';
-import { FINAL, Journal, type JournalOp, MESSAGE_STATE, readProgress } from './index.ts';
+import { FINAL, Journal, type JournalOp, MESSAGE_STATE, readProgress, shardOf } from './index.ts';
 
 const { database } = await testDatabase();
 const { pools } = database;
@@ -97,4 +98,25 @@ test('a batch that is written again after all adds nothing', async () => {
   await written([...batch, { submission: { ...submission, delivery: 11 } }]);
   expect(await facts()).toEqual([{ ...before[0], submissions: (before[0]?.submissions as number) + 1 }]);
   expect((await verify(database, FACT_TABLES)).disagreements).toEqual([]);
+});
+
+test('chunks whose ids are steps apart, whatever the step, are shared out among the shards', () => {
+  fc.assert(
+    fc.property(
+      fc.nat({ max: 2 ** 50 }),
+      fc.integer({ min: 1, max: 10_000 }),
+      fc.integer({ min: 2, max: 4 }),
+      (first, step, shards) => {
+        const counts = new Array<number>(shards).fill(0);
+        for (let n = 0; n < 400; n++) {
+          const shard = shardOf(first + n * step, shards);
+          expect(shardOf(first + n * step, shards)).toBe(shard);
+          counts[shard] = (counts[shard] ?? 0) + 1;
+        }
+        expect(counts).toHaveLength(shards);
+        expect(Math.min(...counts)).toBeGreaterThan((400 / shards) * 0.4);
+      },
+    ),
+    { numRuns: 500 },
+  );
 });

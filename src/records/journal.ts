@@ -29,19 +29,19 @@ import {
 } from './tables.ts';
 
 export interface JournalOp<Extra> {
-  submission?: SubmissionRow;
+  submission?: SubmissionRow | undefined;
   release?: ReleaseRow;
-  receipt?: ReceiptRow;
+  receipt?: ReceiptRow | undefined;
   unmatched?: UnmatchedReceiptRow;
   cancellation?: CancellationRow;
-  final?: FinalStateRow;
+  final?: FinalStateRow | undefined;
   /** The alert whose progress moves with `final` or `submitted`; left out for alerts with one recipient. */
-  alert?: string;
-  day?: string;
+  alert?: string | undefined;
+  day?: string | undefined;
   /** This operation makes its delivery `submitted` for the first time. */
-  submitted?: boolean;
+  submitted?: boolean | undefined;
   /** A secret body that goes with the final state; only where no other delivery shares it. */
-  secretBody?: number;
+  secretBody?: number | undefined;
   /** Work of the caller's own in the same transaction. */
   extra?: Extra;
   durable?: () => void;
@@ -90,7 +90,7 @@ export class Journal<Extra> {
 
   /** Adds one operation; `key` picks the shard (a chunk's id, or a delivery's for receipts). */
   add(key: number, op: JournalOp<Extra>): void {
-    const shard = this.#shards[key % this.#shards.length] as Shard<Extra>;
+    const shard = this.#shards[shardOf(key, this.#shards.length)] as Shard<Extra>;
     if (shard.waiting.length === 0) shard.since = this.#options.monotonic();
     shard.waiting.push(op);
     if (shard.running) return;
@@ -231,6 +231,18 @@ export class Journal<Extra> {
     const parts = [ofSubmissions, ofReleases, { parts: ofFinals }, ofReceipts, ofUnmatched, ofCancellations];
     return { value: undefined, parts: parts.flatMap((each) => each.parts) };
   }
+}
+
+/**
+ * Which of so many shards takes what belongs to `key` (a whole number from 0 to 2^53): the same each time. Ids of an
+ * alert's chunks are steps of a chunk's size apart, as a rule an even number, so that the remainder of the id alone would
+ * leave all of them to one shard: its bits are mixed first (the last steps of MurmurHash3).
+ */
+export function shardOf(key: number, shards: number): number {
+  let mixed = (key | 0) ^ Math.floor(key / 2 ** 32);
+  mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  return ((mixed ^ (mixed >>> 16)) >>> 0) % shards;
 }
 
 interface Wrote<Row> {
