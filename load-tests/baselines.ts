@@ -55,7 +55,7 @@ export async function ledgerBaseline(home: string, messages: number, connections
     home,
     transport: 'tcp',
     log: { info: () => {}, warn: () => {} },
-    settings: { shared_buffers: '512MB', max_wal_size: '4GB', wal_compression: 'pglz' },
+    settings: { shared_buffers: '512MB', max_wal_size: '4GB', wal_compression: 'pglz', wal_init_zero: 'on' },
   });
   const forget = atEnd(async () => (await start).destroy());
   const server = await start;

@@ -73,6 +73,8 @@ const settings: Record<string, string> = {
   synchronous_commit: 'on',
   random_page_cost: '1.1',
   jit: 'off',
+  // A commit that needs a new segment would wait until it is filled (docs/decisions/0019).
+  wal_init_zero: 'off',
   deadlock_timeout: '200ms',
   timezone: 'UTC',
   // Facts are inserted and never changed: vacuum has little to do on them, pg-boss's tables are small and busy.
