@@ -231,6 +231,7 @@ export class Attempts {
     const { item, segment } = sent;
     const { chunk } = item;
     const whole = outcome === OUTCOME.accepted && item.inFlight === 0 && item.toSend.length === 0 && item.worst === 1;
+    const submitted = whole && item.counted && !item.submittedBefore;
     this.#journal(item, {
       submission: {
         day: chunk.day,
@@ -246,7 +247,9 @@ export class Attempts {
         sentAt: sent.at,
         answeredAt,
       },
-      ...(whole && item.counted && !item.submittedBefore ? { submitted: true, alert: item.alert, day: chunk.day } : {}),
+      submitted,
+      alert: submitted ? item.alert : undefined,
+      day: chunk.day,
     });
   }
 

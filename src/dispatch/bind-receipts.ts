@@ -80,6 +80,7 @@ export class BindReceipts {
       return;
     }
     this.#settleDoubt(incoming.pdu, receipt.messageId);
+    incoming.release();
     this.desk.take(receipt, (status) => incoming.respond(status));
   }
 
@@ -90,7 +91,7 @@ export class BindReceipts {
     const { receipts, bind, secondRoute } = this.#o;
     if (reference === null || receipts.find(bind.id, messageId) !== undefined) return;
     const sent = this.unanswered.find(sourceAddr, reference);
-    if (sent !== null) receipts.add(bind.id, messageId, matchOf(sent, receipts, secondRoute));
+    if (sent !== null) receipts.add(bind.id, matchOf(sent, messageId, receipts, secondRoute));
   }
 }
 

@@ -48,21 +48,30 @@ export class BySegment<T> implements Iterable<[number, T]> {
 
 /** A set of the same kind. */
 export class SegmentSet implements Iterable<number> {
-  private readonly segments = new BySegment<true>();
+  private first = 0;
+  private rest: Set<number> | null = null;
 
-  constructor(segments: Iterable<number> = []) {
+  constructor(segments: Iterable<number> = NONE) {
     for (const segment of segments) this.add(segment);
   }
 
   get size(): number {
-    return this.segments.size;
+    return (this.first === 0 ? 0 : 1) + (this.rest?.size ?? 0);
   }
 
   add(segment: number): void {
-    this.segments.set(segment, true);
+    if (this.first === 0 || this.first === segment) {
+      this.first = segment;
+      return;
+    }
+    this.rest ??= new Set();
+    this.rest.add(segment);
   }
 
-  [Symbol.iterator](): Generator<number> {
-    return this.segments.keys();
+  *[Symbol.iterator](): Generator<number> {
+    if (this.first !== 0) yield this.first;
+    if (this.rest !== null) yield* this.rest;
   }
 }
+
+const NONE: readonly number[] = [];

@@ -8,7 +8,7 @@ export function finalOp(item: Item, state: FinalCode, cause: string | null, at: 
   return {
     final: { day, delivery: item.id, state, cause, at },
     day,
-    ...(item.counted ? { alert: item.alert } : {}),
-    ...(item.secret && !item.counted ? { secretBody: item.body } : {}),
+    alert: item.counted ? item.alert : undefined,
+    secretBody: item.secret && !item.counted ? item.body : undefined,
   };
 }

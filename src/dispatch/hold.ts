@@ -6,6 +6,7 @@ import type { PgBoss } from 'pg-boss';
 import { bossTx, type Pool, TransactionFailed, type Tx } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
 import { notifyDispatch } from './chunks.ts';
+import { newItem } from './item.ts';
 import { parkFetched } from './parking.ts';
 import { readDeliveries } from './read-deliveries.ts';
 import { MOVED } from './receipt-lookups.ts';
@@ -322,33 +323,30 @@ function ofFresh(
   { cancelled, withTlvs }: HydrateSources,
 ): Hydrated {
   const result: Hydrated = { chunk, items: [], cancelled: [], unsendable: [], unopened: [] };
-  for (const { id, route, tlvs, ...own } of deliveries) {
+  for (const { id, alert, body, route, expiresAt, msisdn, sender, secret, reworded, tlvs } of deliveries) {
     const position = id - firstDelivery;
     if (position >= chunk.size) continue;
-    const item: Item = {
-      ...UNSENT,
-      ...own,
-      ...{ chunk, position, id, counted: false, firstRoute: route, notBefore: null, tlvs: withTlvs ? tlvs : null },
-      ...{ taken: false, submittedBefore: false, toSend: [] },
-    };
+    const item = newItem(chunk, position, {
+      id,
+      alert,
+      counted: false,
+      msisdn,
+      sender,
+      firstRoute: route,
+      taken: false,
+      submittedBefore: false,
+      body,
+      secret,
+      reworded,
+      notBefore: null,
+      expiresAt,
+      toSend: [],
+      tlvs: withTlvs ? tlvs : null,
+    });
     sortOut(result, item, cancelled.has(item.alert), true, opened);
   }
   return result;
 }
-
-/** Of an attempt that has not begun. `parts` and the like are set when it is encoded. */
-const UNSENT = {
-  onwards: null,
-  parts: [],
-  partTlvs: [],
-  dataCoding: 0,
-  esmClass: 0,
-  inFlight: 0,
-  worst: 0,
-  worstStatus: null,
-  returned: null,
-  heldBack: false,
-} as const;
 
 function sortOut(
   result: Hydrated,
@@ -400,10 +398,8 @@ async function hydrateDay(
     const result: Hydrated = { chunk, items: [], cancelled: [], unsendable: [], unopened: [] };
     for (const row of rowsOf.get(chunk.id) ?? []) {
       const alert = alertOf.get(row.alert);
-      const item: Item = {
-        ...UNSENT,
-        chunk,
-        position: positionOf === null ? row.id - firstDelivery : (positionOf.get(row.id) ?? chunk.size),
+      const position = positionOf === null ? row.id - firstDelivery : (positionOf.get(row.id) ?? chunk.size);
+      const item = newItem(chunk, position, {
         id: row.id,
         alert: row.alert,
         counted: alert?.counted ?? false,
@@ -419,7 +415,7 @@ async function hydrateDay(
         expiresAt: row.expires_at,
         toSend: accepted?.segments.get(row.id) ?? [],
         tlvs: tlvs?.get(row.alert) ?? null,
-      };
+      });
       sortOut(result, item, alert?.cancelled === true, alert !== undefined && row.msisdn !== null, opened);
     }
     result.items.sort((a, b) => a.position - b.position);

@@ -13,8 +13,16 @@
  */
 import { type Clock, type EpochMs, type Pool, utcDay } from '../platform/index.ts';
 import type { CarrierReceiptPolicy } from '../policy/index.ts';
-import { FINAL, finalOfReceipt, type Journal, type JournalOp, MESSAGE_STATE } from '../records/index.ts';
-import { type IdForm, type IdFormStats, IdForms, type IdHit } from '../smpp/index.ts';
+import {
+  FINAL,
+  type FinalStateRow,
+  finalOfReceipt,
+  type Journal,
+  type JournalOp,
+  MESSAGE_STATE,
+  type ReceiptRow,
+} from '../records/index.ts';
+import { type IdForm, type IdFormStats, IdForms, type IdHit, InOrder } from '../smpp/index.ts';
 import type { BindCounts } from './counts.ts';
 import { type DayStep, DayWalk } from './day-walk.ts';
 import type { IdStock } from './extras.ts';
@@ -72,16 +80,39 @@ export interface ReceiptDeskStats {
   unmatched: number;
 }
 
-interface Waiting {
-  id: number;
-  receipt: Receipt;
-  receivedAt: EpochMs;
-  arrived: number;
+const NO_KEYS: ReadonlySet<string> = new Set();
+
+/** A receipt on its way to the journal. */
+class Waiting {
+  readonly id: number;
+  readonly receipt: Receipt;
+  readonly receivedAt: EpochMs;
+  readonly arrived: number;
+  /** Null when it was responded to. */
   respond: ((status: number) => void) | null;
   /** Its candidates have taught the forms what they could. */
   judged: boolean;
   /** The ids under which it is found while it is early. */
-  keys: ReadonlySet<string>;
+  keys: ReadonlySet<string> = NO_KEYS;
+
+  constructor(
+    id: number,
+    receipt: Receipt,
+    receivedAt: EpochMs,
+    arrived: number,
+    respond: ((status: number) => void) | null,
+  ) {
+    this.id = id;
+    this.receipt = receipt;
+    this.receivedAt = receivedAt;
+    this.arrived = arrived;
+    this.respond = respond;
+    this.judged = respond === null;
+  }
+
+  get settled(): boolean {
+    return this.respond === null;
+  }
 }
 
 /** A submission that a receipt means, and the form of the id that says so. */
@@ -102,7 +133,6 @@ const UNMATCHED = { eachMs: 2_000, forMs: 120_000, max: 10_000 } as const;
 const WALK = { eachMs: 200, page: 250, againMs: 600_000 } as const;
 const PARTIAL_EACH_MS = 250;
 const NEWEST = Number.MAX_SAFE_INTEGER;
-const NO_KEYS: ReadonlySet<string> = new Set();
 
 export class ReceiptDesk {
   readonly #o: ReceiptDeskOptions;
@@ -114,7 +144,9 @@ export class ReceiptDesk {
   /** The same, by the ids that their submit_sm_resp may bring. */
   readonly #earlyById = new Map<string, Set<Waiting>>();
   readonly #unmatched = new Map<number, Waiting>();
-  readonly #unanswered = new Set<Waiting>();
+  /** Not responded to. */
+  readonly #unanswered = new InOrder<Waiting>();
+  #open = 0;
   readonly #timer: NodeJS.Timeout;
   #looking = false;
   #unmatchedCount = 0;
@@ -152,16 +184,10 @@ export class ReceiptDesk {
       return;
     }
     this.#o.counts.receipt(receipt.state);
-    const waiting: Waiting = {
-      id: this.#o.ids.next(),
-      receipt: asFact(receipt),
-      receivedAt: this.#o.clock.now(),
-      arrived: this.#o.clock.monotonic(),
-      respond,
-      judged: false,
-      keys: NO_KEYS,
-    };
+    const { ids, clock } = this.#o;
+    const waiting = new Waiting(ids.next(), asFact(receipt), clock.now(), clock.monotonic(), respond);
     this.#unanswered.add(waiting);
+    this.#open++;
     const match = this.#likely(waiting);
     if (match !== null) this.#write(waiting, match);
     else this.#addEarly(waiting);
@@ -183,7 +209,7 @@ export class ReceiptDesk {
 
   /** Receipts not yet answered. */
   get open(): number {
-    return this.#unanswered.size;
+    return this.#open;
   }
 
   stats(): ReceiptDeskStats {
@@ -198,7 +224,7 @@ export class ReceiptDesk {
   close(): void {
     this.#closed = true;
     clearInterval(this.#timer);
-    for (const waiting of this.#unanswered) this.#answer(waiting, this.#o.busyStatus);
+    this.#refuseOlder(Number.NEGATIVE_INFINITY);
   }
 
   #write(waiting: Waiting, { form, message }: Found): void {
@@ -213,63 +239,63 @@ export class ReceiptDesk {
     const ended = track.final !== null && track.finals.size >= track.segments && !track.moved;
     if (ended) this.#o.index.drop(this.#o.bind, { messageId, track });
     this.#forms.count(form);
-    const end = duplicate ? null : finalOfReceipt(receipt.state);
-    if (end !== null) this.#o.onEnd?.(message.sentAt, end === FINAL.delivered, waiting.receivedAt);
+    const said = duplicate ? null : finalOfReceipt(receipt.state);
+    if (said !== null) this.#o.onEnd?.(message.sentAt, said === FINAL.delivered, waiting.receivedAt);
     this.#partial.touched(track, waiting.receivedAt);
     const durable = (): void => this.#answer(waiting, 0);
     if (final !== null && moved === null && track.segments === 1) {
-      this.#o.journal.add(shard, {
-        final: {
-          day: track.day,
-          delivery: track.delivery,
-          state: final,
-          cause: receipt.error,
-          at: waiting.receivedAt,
-          receipt: waiting.id,
-          bind: this.#o.bind,
-          attempt,
-          said: receipt.state,
-        },
-        ...endedBy(track),
-        durable,
-      });
-      return;
-    }
-    this.#o.journal.add(shard, {
-      receipt: {
+      const row: FinalStateRow = {
         day: track.day,
         delivery: track.delivery,
-        id: waiting.id,
-        attempt,
-        segment,
+        state: final,
+        cause: receipt.error,
+        at: waiting.receivedAt,
+        receipt: waiting.id,
         bind: this.#o.bind,
-        state: receipt.state,
-        error: receipt.error,
-        duplicate,
-        receivedAt: waiting.receivedAt,
-      },
-      ...(moved ?? {}),
-      ...(final === null || moved !== null
-        ? {}
-        : {
-            final: {
-              day: track.day,
-              delivery: track.delivery,
-              state: final,
-              cause: cause ?? receipt.error,
-              at: waiting.receivedAt,
-            },
-            ...endedBy(track),
-          }),
-      durable,
-    });
+        attempt,
+        said: receipt.state,
+      };
+      this.#o.journal.add(shard, endOp(track, row, undefined, durable));
+      return;
+    }
+    const row: ReceiptRow = {
+      day: track.day,
+      delivery: track.delivery,
+      id: waiting.id,
+      attempt,
+      segment,
+      bind: this.#o.bind,
+      state: receipt.state,
+      error: receipt.error,
+      duplicate,
+      receivedAt: waiting.receivedAt,
+    };
+    if (final === null || moved !== null) {
+      this.#o.journal.add(shard, { ...moved, receipt: row, durable });
+      return;
+    }
+    const { day, delivery } = track;
+    const end = { day, delivery, state: final, cause: cause ?? receipt.error, at: waiting.receivedAt };
+    this.#o.journal.add(shard, endOp(track, end, row, durable));
   }
 
   #answer(waiting: Waiting, status: number): void {
-    this.#unanswered.delete(waiting);
-    const respond = waiting.respond;
+    const { respond } = waiting;
+    if (respond === null) return;
     waiting.respond = null;
-    respond?.(status);
+    this.#open--;
+    this.#unanswered.dropSettled();
+    respond(status);
+  }
+
+  /** Those that have waited for so long: the SMSC sends them again. */
+  #refuseOlder(ms: number): void {
+    const now = this.#o.clock.monotonic();
+    for (let { oldest } = this.#unanswered; oldest !== undefined; oldest = this.#unanswered.oldest) {
+      if (now - oldest.arrived < ms) return;
+      this.#o.counts.receiptsBusy++;
+      this.#answer(oldest, this.#o.busyStatus);
+    }
   }
 
   // early ------------------------------------------------------------------------------------------------------------
@@ -308,6 +334,14 @@ export class ReceiptDesk {
    */
   #likely(waiting: Waiting): Found | null {
     if (this.#forms.form === null) return null;
+    const { messageId, textId } = waiting.receipt;
+    if (this.#forms.isExact && textId === null) {
+      // As nearly all are: what `match` comes to, without its lists.
+      const message = messageId === '' ? undefined : this.#o.index.find(this.#o.bind, messageId);
+      if (message === undefined) return null;
+      waiting.judged = true;
+      return { form: 'exact', message };
+    }
     return this.#match(waiting, 'likely', (id) => this.#o.index.find(this.#o.bind, id));
   }
 
@@ -385,12 +419,7 @@ export class ReceiptDesk {
 
   #tick(): void {
     const now = this.#o.clock.monotonic();
-    // In order of arrival: the first that is young ends the look.
-    for (const waiting of this.#unanswered) {
-      if (now - waiting.arrived < ANSWER_WITHIN_MS) break;
-      this.#o.counts.receiptsBusy++;
-      this.#answer(waiting, this.#o.busyStatus);
-    }
+    this.#refuseOlder(ANSWER_WITHIN_MS);
     this.#noticeLearned();
     if (this.#looking) return;
     this.#looking = true;
@@ -502,17 +531,19 @@ export class ReceiptDesk {
 }
 
 /** What else the end of a delivery touches. */
-function endedBy(track: Track): { day: string; alert?: string; secretBody?: number } {
-  return {
-    day: track.day,
-    ...(track.counted ? { alert: track.alert } : {}),
-    ...(track.secretBody === null ? {} : { secretBody: track.secretBody }),
-  };
+/** What the journal is told of a receipt with which a delivery comes to its end. */
+function endOp(
+  { day, counted, alert, secretBody }: Track,
+  final: FinalStateRow,
+  receipt: ReceiptRow | undefined,
+  durable: () => void,
+): JournalOp<DispatchExtra> {
+  return { final, receipt, day, alert: counted ? alert : undefined, secretBody: secretBody ?? undefined, durable };
 }
 
 function waitingOf({ id, messageId, state, error, receivedAt }: OpenUnmatched): Waiting {
   const receipt = { messageId, textId: null, state, error, intermediate: false };
-  return { id, receipt, receivedAt, arrived: 0, respond: null, judged: true, keys: NO_KEYS };
+  return new Waiting(id, receipt, receivedAt, 0, null);
 }
 
 /** An intermediate notification that names a final state is written as one on the way, with what it said as its error. */

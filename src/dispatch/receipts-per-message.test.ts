@@ -86,7 +86,7 @@ describe('a receipt', () => {
 
   test('of the same id at another bind is another one’s', () => {
     const index = new ReceiptIndex(10);
-    index.add(1, 'x', { track: track(1), attempt: 1, segment: 1, sentAt: 0, shard: 1 });
+    index.add(1, { track: track(1), attempt: 1, segment: 1, sentAt: 0, shard: 1, messageId: 'x' });
     expect(index.find(1, 'x')).toMatchObject({ messageId: 'x' });
     expect(index.find(2, 'x')).toBe(undefined);
   });
@@ -108,4 +108,18 @@ describe('a receipt', () => {
     expect(applyReceipt(one, 1, delivered, habit)).toMatchObject({ final: null, duplicate: true });
     expect(applyReceipt(one, 1, undeliverable, habit)).toMatchObject({ final: null, duplicate: false });
   });
+});
+
+test('the receipt of a text of one segment ends it as the receipts of all segments of a longer one would', () => {
+  for (const state of Object.values(MESSAGE_STATE)) {
+    for (const recalled of [false, true]) {
+      const one = track(1);
+      const applied = applyReceipt(one, 1, state, new ReceiptsPerMessage('learn'), recalled);
+      const two = track(2);
+      applyReceipt(two, 1, state, new ReceiptsPerMessage('learn'), recalled);
+      applyReceipt(two, 2, state, new ReceiptsPerMessage('learn'), recalled);
+      expect(applied).toEqual({ final: two.final, cause: null, duplicate: false });
+      expect(one.final).toBe(two.final);
+    }
+  }
 });

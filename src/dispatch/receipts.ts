@@ -80,6 +80,11 @@ export function applyReceipt(
   if (track.segments > 1 && track.finals.size === track.segments)
     perMessage.observe(track.segments, new Set(track.finals.keys()));
   if (track.final !== null) return { final: null, cause: null, duplicate: false };
+  // Nearly every text has one segment, whose receipt is the end.
+  if (track.segments === 1) {
+    track.final = code;
+    return { final: code, cause: null, duplicate: false };
+  }
   const { final, cause } = endOf(track, perMessage);
   track.final = final;
   return { final, cause, duplicate: false };
@@ -114,7 +119,8 @@ export class ReceiptIndex {
     this.#max = max;
   }
 
-  add(bind: number, messageId: string, match: Omit<Match, 'messageId'>): void {
+  add(bind: number, match: Match): void {
+    const { messageId } = match;
     let ofBind = this.#entries.get(bind);
     if (ofBind === undefined) {
       ofBind = new Map();
@@ -122,7 +128,7 @@ export class ReceiptIndex {
     }
     if (ofBind.delete(messageId)) this.#size--;
     match.track.accepted.add(match.segment);
-    ofBind.set(messageId, { ...match, messageId });
+    ofBind.set(messageId, match);
     if (++this.#size > this.#max) {
       const oldest = ofBind.keys().next();
       if (oldest.done !== true && ofBind.delete(oldest.value)) this.#size--;

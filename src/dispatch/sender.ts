@@ -360,7 +360,7 @@ export class Sender {
   #track(sent: Sent, messageId: string): void {
     const { carrier, bind, receipts, secondRoute, onTracked } = this.#o;
     if (carrier.receipts === 'none') return;
-    receipts.add(bind.id, messageId, matchOf(sent, receipts, secondRoute));
+    receipts.add(bind.id, matchOf(sent, messageId, receipts, secondRoute));
     onTracked(messageId);
   }
 
@@ -423,7 +423,7 @@ export class Sender {
         else this.#attempts.withdraw(item, FINAL.failed, 'not-encodable', pdu.message);
         continue;
       }
-      const sent: Sent = { owner: this, item, segment, at: now, slot, sideSlots };
+      const sent: Sent = { owner: this, item, segment, at: now, slot, sideSlots, track: null };
       item.inFlight++;
       if (!wire.submit(pdu, sent, lane === 'emergency')) {
         item.inFlight--;

@@ -9,13 +9,13 @@ import type { Sent } from './wire.ts';
 /** Where an item may go once when the carrier has no way to its number. */
 type SecondRoute = (item: Item) => NoRoute | null;
 
-export function matchOf(sent: Sent, receipts: ReceiptIndex, secondRoute: SecondRoute): Omit<Match, 'messageId'> {
+export function matchOf(sent: Sent, messageId: string, receipts: ReceiptIndex, secondRoute: SecondRoute): Match {
   const { item, segment } = sent;
   sent.track ??=
     item.parts.length === 1
       ? newTrack(item, secondRoute)
       : receipts.longText(item.id, () => newTrack(item, secondRoute));
-  return { track: sent.track, attempt: item.chunk.attempt, segment, sentAt: sent.at, shard: item.chunk.id };
+  return { track: sent.track, attempt: item.chunk.attempt, segment, sentAt: sent.at, shard: item.chunk.id, messageId };
 }
 
 function newTrack(item: Item, secondRoute: SecondRoute): Track {

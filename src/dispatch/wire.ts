@@ -25,7 +25,7 @@ export interface Sent {
   /** Of the limits inside the bind that it falls under. */
   sideSlots: readonly SideSlot[];
   /** What is known of the delivery's receipts, once something is. */
-  track?: Track;
+  track: Track | null;
 }
 
 /** The mandatory fields of a cancel_sm (SMPP 3.4 §4.9.1). */

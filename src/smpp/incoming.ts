@@ -14,17 +14,31 @@ export interface Responder {
 
 /** A received request that waits for our response. Its Buffers are views: copy them to keep them. */
 export class Incoming<P> {
-  readonly pdu: P;
   readonly sequence: number;
   /** `performance.now()` of its arrival. */
   readonly receivedAt: number;
   protected link: Responder | null;
+  private held: P | null;
 
   constructor(link: Responder | null, pdu: P, sequence: number, receivedAt: number) {
     this.link = link;
-    this.pdu = pdu;
+    this.held = pdu;
     this.sequence = sequence;
     this.receivedAt = receivedAt;
+  }
+
+  /** @throws TypeError after `release`. */
+  get pdu(): P {
+    if (this.held === null) throw new TypeError('the PDU was released');
+    return this.held;
+  }
+
+  /**
+   * Lets go of the PDU, and of the memory of the read that it came with, for one who has what he needs of it and responds
+   * later: thousands may wait.
+   */
+  release(): void {
+    this.held = null;
   }
 
   /** Whether it was responded to, by us or by the receiver timeout, or its link has closed. */
@@ -91,39 +105,5 @@ export class IncomingRequestOf<C extends IncomingCommand> extends Incoming<PduOf
   private response(status: number, fields: object): Pdu {
     // Only asked of what has a link, and with it a response.
     return pduOf<PduCommand>(`${this.command}_resp` as PduCommand, { ...fields, status, sequence: this.sequence });
-  }
-}
-
-/** How many settled arrivals may stand before the array is moved up. */
-const TRIM = 1_024;
-
-/** Received requests in their order, from `head` on: the first is not settled. Only kept with a receiver timeout. */
-export class Arrivals {
-  private readonly arrivals: (Incoming<unknown> | undefined)[] = [];
-  private head = 0;
-
-  add(incoming: Incoming<unknown>): void {
-    this.arrivals.push(incoming);
-  }
-
-  get oldest(): Incoming<unknown> | undefined {
-    return this.arrivals[this.head];
-  }
-
-  /** Forgets settled requests at once, as each holds on to the memory of the read that it came with. */
-  dropSettled(): void {
-    const { arrivals } = this;
-    let head = this.head;
-    for (let oldest = arrivals[head]; oldest?.settled; oldest = arrivals[head]) arrivals[head++] = undefined;
-    if (head === arrivals.length || head >= TRIM) {
-      arrivals.splice(0, head);
-      head = 0;
-    }
-    this.head = head;
-  }
-
-  clear(): void {
-    this.arrivals.length = 0;
-    this.head = 0;
   }
 }

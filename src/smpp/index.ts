@@ -16,6 +16,7 @@ export * from './errors.ts';
 export * from './exchange.ts';
 export * from './framing.ts';
 export { NATIONAL_LANGUAGES, type NationalLanguage } from './gsm7-tables.ts';
+export * from './in-order.ts';
 export * from './incoming.ts';
 export * from './join.ts';
 export { CONCATENATIONS, type Concatenation, PARTS_MAX } from './layout.ts';

@@ -30,14 +30,8 @@ import { FrameError, PduError } from './errors.ts';
 import type { Answer, CloseReason, LinkHandlers, RequestOptions, RequestOutcome } from './exchange.ts';
 import { Framer } from './framing.ts';
 import { GatheredWriter } from './gathered.ts';
-import {
-  Arrivals,
-  Incoming,
-  IncomingData,
-  type IncomingRequest,
-  IncomingRequestOf,
-  type Responder,
-} from './incoming.ts';
+import { InOrder } from './in-order.ts';
+import { Incoming, IncomingData, type IncomingRequest, IncomingRequestOf, type Responder } from './incoming.ts';
 import type { LinkLimits } from './limits.ts';
 import { decodeSubmitSmResp, encodeHeader } from './pdu.ts';
 import { decodePdu, encodePdu, pduOf } from './pdus/codec.ts';
@@ -86,7 +80,8 @@ export abstract class Link<C, P> implements Responder {
   private readonly line: WaitingLine;
   private enquireSequence = 0;
   private enquireSentAt = 0;
-  private readonly arrivals = new Arrivals();
+  /** Requests in their order. Only kept with a receiver timeout. */
+  private readonly arrivals = new InOrder<Incoming<unknown>>();
   /** Received requests that wait for our response. */
   private unresponded = 0;
   private lastReceivedAt: number;

@@ -118,6 +118,19 @@ describe('learning', () => {
     expect(forms.form).toBe('exact');
   });
 
+  it('ids that have long been the same in both are exact: who is found under one is the one, and nothing is learned', () => {
+    for (const forms of [new IdForms(null), new IdForms('exact')]) {
+      for (let n = 0; n < 64; n++) {
+        if (n < 63) expect(forms.isExact).toBe(forms.stats().pinned);
+        forms.choose([{ form: 'exact', message: n }], Object.is);
+      }
+      expect(forms.isExact).toBe(true);
+      const before = forms.version;
+      expect(forms.choose([{ form: 'exact', message: 7 }], Object.is)).toEqual({ form: 'exact', message: 7 });
+      expect([forms.version, forms.form]).toEqual([before, 'exact']);
+    }
+  });
+
   it('a form by policy is taken as it is, and nothing else', () => {
     const forms = new IdForms('hex-of-decimal');
     expect(forms.candidates('ff').map(({ id }) => id)).toContain('255');

@@ -95,6 +95,11 @@ export class IdForms {
     return this.#learned;
   }
 
+  /** Ids are the same in both, and nothing is left to learn: a message that is found under a receipt's id is the one. */
+  get isExact(): boolean {
+    return this.#learned === 'exact' && (this.#pinned !== null || this.#score('exact') === SCORE_MAX);
+  }
+
   stats(): IdFormStats {
     return {
       form: this.#learned,

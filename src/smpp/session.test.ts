@@ -175,6 +175,21 @@ describe('binding', () => {
   });
 });
 
+describe('a request that came in', () => {
+  it('is responded to after its PDU was released, and says so to one who asks for the PDU', async () => {
+    const held = new Happenings<IncomingSubmit>();
+    const { port } = await smsc({ onIncoming: held.push });
+    const { session, answers } = await esme(port);
+    session.submit(messageOf(), 'a');
+    const [incoming] = await held.take(1);
+    expect(incoming?.pdu.destAddr).toBe(messageOf().destAddr);
+    incoming?.release();
+    expect(() => incoming?.pdu).toThrow('the PDU was released');
+    incoming?.respond(0, 'id-1');
+    expect(await answers.next()).toMatchObject({ context: 'a', answer: { status: 0, messageId: 'id-1' } });
+  });
+});
+
 describe('the window', () => {
   it('allows so many unanswered submit_sm and no more, and each answer makes room', async () => {
     const held = new Happenings<IncomingSubmit>();
