@@ -57,11 +57,11 @@ export class Traffic {
       cancel: (principal, id) => alerts.cancel(principal, id),
       pause: (principal, id) => alerts.pause(principal, id),
       resume: (principal, id) => alerts.resume(principal, id),
-      submit: async (principal, request, key) => {
-        const result = await alerts.submit(principal, request, key);
-        if (result.kind === 'accepted') (result.replay ? this.replayed : this.accepted)[request.lane]++;
-        return result;
-      },
+      submit: (principal, request, key) =>
+        alerts.submit(principal, request, key).then((result) => {
+          if (result.kind === 'accepted') (result.replay ? this.replayed : this.accepted)[request.lane]++;
+          return result;
+        }),
     };
   }
 }

@@ -163,12 +163,16 @@ async function resolved(resolving: Promise<Resolved>): Promise<Assigned> {
   return { ids, send: () => ({ parts, sent: Promise.resolve() }) };
 }
 
+const NEW = { kind: 'new' } as const;
+
 async function settleKeys(tx: Tx, arrivals: readonly Arrival[], now: EpochMs): Promise<GroupOutcome> {
   const outcome: GroupOutcome = new Map();
-  const keyed = arrivals.flatMap((arrival) =>
-    arrival.idempotency === null ? [] : [{ arrival, ...arrival.idempotency }],
-  );
-  for (const arrival of arrivals) if (arrival.idempotency === null) outcome.set(arrival, { kind: 'new' });
+  const keyed: { arrival: Arrival; key: string; fingerprint: Fingerprint }[] = [];
+  for (const arrival of arrivals) {
+    const { idempotency } = arrival;
+    if (idempotency === null) outcome.set(arrival, NEW);
+    else keyed.push({ arrival, key: idempotency.key, fingerprint: idempotency.fingerprint });
+  }
   if (keyed.length === 0) return outcome;
   const taken = await takeKeys(
     tx,
@@ -183,7 +187,7 @@ async function settleKeys(tx: Tx, arrivals: readonly Arrival[], now: EpochMs): P
   );
   const lost: typeof keyed = [];
   for (const each of keyed) {
-    if (taken.has(each.arrival.id)) outcome.set(each.arrival, { kind: 'new' });
+    if (taken.has(each.arrival.id)) outcome.set(each.arrival, NEW);
     else lost.push(each);
   }
   if (lost.length === 0) return outcome;
@@ -246,8 +250,9 @@ function sendAlerts(
   recipients: ReadonlyMap<string, number>,
   { names }: GroupTools,
 ): SentFacts[] {
-  const alerts = added.map(({ id, day, organisation, producer, checked, texts, lists, ...rest }, i): AlertRow => {
-    const { request, acceptedAt, expiresAt, holdUntil } = checked;
+  const alerts = added.map((arrival): AlertRow => {
+    const { id, day, organisation, producer, texts, lists } = arrival;
+    const { request, acceptedAt, expiresAt, holdUntil } = arrival.checked;
     return {
       day,
       id,
@@ -258,14 +263,14 @@ function sendAlerts(
       secret: request.secret,
       sender: request.sender,
       reference: request.reference,
-      body: idOf(bodies, added[i]!),
+      body: idOf(bodies, arrival),
       commitment: texts[0]!.sealed.commitment,
       lists: [...lists],
-      recipients: rest.recipients,
+      recipients: arrival.recipients,
       notBefore: holdUntil,
       expiresAt,
       acceptedAt,
-      predictedSubmitAt: rest.predictedSubmitAt,
+      predictedSubmitAt: arrival.predictedSubmitAt,
     };
   });
   const texts = added.flatMap((arrival) =>

@@ -12,7 +12,7 @@
  * | a row, other fingerprint | `idempotency-mismatch` |
  * | another process's transaction, not yet over | its outcome is waited for, at most `KEY_WAIT_MS`; then `idempotency-running` |
  */
-import type { EpochMs, Pool, Tx, Vault } from '../platform/index.ts';
+import { type EpochMs, type Known, type Pool, type Tx, type Vault, whenKnown } from '../platform/index.ts';
 import { ANSWER_COLUMNS, type AnswerRow } from './reader.ts';
 import type { AlertRequest } from './types.ts';
 
@@ -75,14 +75,11 @@ export function canonicalize(request: AlertRequest): string {
 const byName = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number => (a < b ? -1 : 1);
 
 /** @param secretKeyRef of the hourly key for a secret alert, else null. */
-export async function fingerprintOf(
-  vault: Vault,
-  request: AlertRequest,
-  secretKeyRef: string | null,
-): Promise<Fingerprint> {
-  const fingerprint = await vault.fingerprint(canonicalize(request), secretKeyRef);
-  if (fingerprint === null) throw new Error('an hourly key was made and is gone');
-  return fingerprint;
+export function fingerprintOf(vault: Vault, request: AlertRequest, secretKeyRef: string | null): Known<Fingerprint> {
+  return whenKnown(vault.fingerprint(canonicalize(request), secretKeyRef), (fingerprint) => {
+    if (fingerprint === null) throw new Error('an hourly key was made and is gone');
+    return fingerprint;
+  });
 }
 
 /** Whether `request` is the one that `known` was written for. */

@@ -1,7 +1,7 @@
 /** How an alert's segments spread over routes: exactly for numbers that were named, by a sample for lists. */
 import { LRUCache } from 'lru-cache';
 import { routeTps } from '../fanout/index.ts';
-import type { Pool } from '../platform/index.ts';
+import type { Known, Pool } from '../platform/index.ts';
 import { type LaneName, type Names, type Policies, routeCase, routeOf, routesOfLane } from '../policy/index.ts';
 import type { Backlog, RouteLoad } from './predict.ts';
 
@@ -49,22 +49,31 @@ export class Loads {
     this.#o = tools;
   }
 
-  /** How many deliveries each route takes. @param network what stands for the number of an alert to one. */
-  async deliveries(
+  /**
+   * How many deliveries each route takes: at once where there are no lists.
+   * @param network what stands for the number of an alert to one.
+   */
+  deliveries(
     { lane, sender }: Sent,
     named: readonly { readonly msisdn: string }[],
     lists: readonly TargetList[],
     network: string | null,
-  ): Promise<ReadonlyMap<string, number>> {
-    const { policies } = this.#o;
+  ): Known<ReadonlyMap<string, number>> {
+    const { routing } = this.#o.policies;
     const byRoute = new Map<string, number>();
-    const add = (route: string, deliveries: number): void => {
-      byRoute.set(route, (byRoute.get(route) ?? 0) + deliveries);
-    };
-    for (const { msisdn } of named) add(routeOf(policies.routing, network ?? msisdn, lane, sender).name, 1);
+    for (const { msisdn } of named) addTo(byRoute, routeOf(routing, network ?? msisdn, lane, sender).name, 1);
+    return lists.length === 0 ? byRoute : this.#withLists(byRoute, { lane, sender }, lists);
+  }
+
+  async #withLists(
+    byRoute: Map<string, number>,
+    sent: Sent,
+    lists: readonly TargetList[],
+  ): Promise<ReadonlyMap<string, number>> {
     for (const list of lists) {
-      for (const [route, share] of await this.#sharesOf({ lane, sender }, list))
-        add(route, Math.ceil(list.members * share));
+      for (const [route, share] of await this.#sharesOf(sent, list)) {
+        addTo(byRoute, route, Math.ceil(list.members * share));
+      }
     }
     return byRoute;
   }
@@ -130,4 +139,8 @@ export class Loads {
     this.#shares.set(key, shares);
     return shares;
   }
+}
+
+function addTo(byRoute: Map<string, number>, route: string, deliveries: number): void {
+  byRoute.set(route, (byRoute.get(route) ?? 0) + deliveries);
 }

@@ -14,12 +14,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import type { Clock } from '../platform/index.ts';
+import type { Clock, Known } from '../platform/index.ts';
 import type { PortabilityPolicy } from '../policy/index.ts';
 
 /** Gives the prefix that stands for the number's network (`+` and digits), or null: the number decides. Never rejects. */
 export interface NetworkLookup {
-  networkOf(msisdn: string): Promise<string | null>;
+  networkOf(msisdn: string): Known<string | null>;
   /** What is known without asking. */
   knownNetworkOf(msisdn: string): string | null;
 }
@@ -59,18 +59,18 @@ export class HttpPortability implements NetworkLookup {
     return this.#inForce() === null ? null : this.#known.get(msisdn) || null;
   }
 
-  async networkOf(msisdn: string): Promise<string | null> {
+  networkOf(msisdn: string): Known<string | null> {
     const policy = this.#inForce();
     if (policy === null) return null;
     const known = this.#known.get(msisdn);
     if (known !== undefined) return this.#count('cached', known || null);
     const asked = this.#asking.get(msisdn);
-    if (asked !== undefined) return await asked;
+    if (asked !== undefined) return asked;
     if (this.#clock.monotonic() < this.#restsUntil) return this.#count('resting', null);
     if (this.#asking.size >= policy.concurrency) return this.#count('busy', null);
     const asking = this.#ask(msisdn, policy).finally(() => this.#asking.delete(msisdn));
     this.#asking.set(msisdn, asking);
-    return await asking;
+    return asking;
   }
 
   async #ask(msisdn: string, policy: PortabilityPolicy): Promise<string | null> {

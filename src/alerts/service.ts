@@ -3,10 +3,20 @@ import type { Principal } from '../access/index.ts';
 import { type ChainWriter, insertFacts } from '../audit/index.ts';
 import { CANCEL_CHANNEL, setPaused } from '../dispatch/index.ts';
 import { type EmergencyGate, lockAlert } from '../fanout/index.ts';
-import { type Clock, type EpochMs, type Pool, utcDay, type Vault } from '../platform/index.ts';
+import {
+  allKnown,
+  type Clock,
+  type EpochMs,
+  type Known,
+  type Pool,
+  type Sealed,
+  utcDay,
+  type Vault,
+  whenKnown,
+} from '../platform/index.ts';
 import { alertTlvs, type Names, type Policies, type TlvPolicy } from '../policy/index.ts';
 import { type Arrival, isSingle } from './group.ts';
-import { type Fingerprint, fingerprintOf, isRepeat, type KnownKey, readKeys, sweepKeys } from './idempotency.ts';
+import { fingerprintOf, isRepeat, type KnownKey, readKeys, sweepKeys } from './idempotency.ts';
 import type { Intake, Outcome } from './intake.ts';
 import { Loads, type TargetList } from './loads.ts';
 import type { NetworkLookup } from './portability.ts';
@@ -89,15 +99,27 @@ export class Alerts implements AlertService {
     this.#reader = new AlertReader({ pool, clock, names, submittedIsFinal });
   }
 
-  async submit(principal: Principal, request: AlertRequest, idempotencyKey: string | null): Promise<SubmitResult> {
-    if (idempotencyKey === null) return await this.#submit(principal, request, null);
-    const name = `${principal.producer}/${idempotencyKey}`;
-    if (this.#running.has(name)) return stillRunning();
-    this.#running.add(name);
+  async submit(principal: Principal, request: AlertRequest, key: string | null): Promise<SubmitResult> {
+    const running = key === null ? null : `${principal.producer}/${key}`;
+    if (running !== null && this.#running.has(running)) return stillRunning();
+    const urgent = request.lane === 'emergency';
+    if (!this.#o.intake.hasRoom(urgent)) return overloaded('Too many alerts wait to be stored.');
+    if (running !== null) this.#running.add(running);
+    let leave: ReturnType<AlertsOptions['gate']['enter']> | null = null;
     try {
-      return await this.#submit(principal, request, idempotencyKey);
+      const preparing = this.#prepare(principal, request);
+      const ready = preparing instanceof Promise ? await preparing : preparing;
+      if ('code' in ready) return await this.#refuseUnlessRepeated(principal, request, key, ready);
+      if (urgent) leave = this.#o.gate.enter();
+      const sealing = this.#seal(principal, ready, key);
+      const arrival = sealing instanceof Promise ? await sealing : sealing;
+      const outcome = await this.#o.intake.add(arrival);
+      // Of several recipients the fan-out says when it is over.
+      leave?.(outcome.kind === 'new' && isSingle(arrival) && ready.checked.holdUntil === null);
+      return await this.#answer(arrival, ready, outcome);
     } finally {
-      this.#running.delete(name);
+      leave?.();
+      if (running !== null) this.#running.delete(running);
     }
   }
 
@@ -160,106 +182,117 @@ export class Alerts implements AlertService {
     return sweepKeys(pool, this.#o.clock.now());
   }
 
-  async #submit(principal: Principal, request: AlertRequest, key: string | null): Promise<SubmitResult> {
-    const urgent = request.lane === 'emergency';
-    if (!this.#o.intake.hasRoom(urgent)) return overloaded('Too many alerts wait to be stored.');
-    const ready = await this.#prepare(principal, request);
-    if ('code' in ready) return await this.#refuseUnlessRepeated(principal, request, key, ready);
-    const leave = urgent ? this.#o.gate.enter() : null;
-    try {
-      const arrival = await this.#seal(principal, ready, key);
-      const outcome = await this.#o.intake.add(arrival);
-      // Of several recipients the fan-out says when it is over.
-      leave?.(outcome.kind === 'new' && isSingle(arrival) && ready.checked.holdUntil === null);
-      return await this.#answer(arrival, ready, outcome);
-    } finally {
-      leave?.();
-    }
-  }
-
-  /** Rules, lists, wording, prediction: nothing is written. */
-  async #prepare(principal: Principal, request: AlertRequest): Promise<Ready | AlertProblem> {
-    const { clock, policies, lists: book } = this.#o;
+  /** Rules, lists, wording, prediction: nothing is written. At once where neither lists nor networks are to be asked for. */
+  #prepare(principal: Principal, request: AlertRequest): Known<Ready | AlertProblem> {
+    const { clock, policies } = this.#o;
     const lane = policies.lanes[request.lane];
     const verdict = checkRequest(request, { now: clock.now(), lane, allowedLanes: principal.lanes });
     if (verdict.kind === 'problem') return verdict.problem;
-    const unfit = checkTlvs(request.tlvs ?? {}, this.#tlvs);
+    const unfit = request.tlvs === undefined ? null : checkTlvs(request.tlvs, this.#tlvs);
     if (unfit !== null) return unfit;
     const { checked } = verdict;
-    const { acceptedAt, expiresAt, holdUntil } = checked;
+    return whenKnown(this.#listsOf(principal.organisation, request.target.lists), (lists) => {
+      if ('code' in lists) return lists;
+      const named = firstOfEach(request.target.recipients);
+      return whenKnown(this.#networkOf(request, named, lists), (network) =>
+        whenKnown(this.#loads.deliveries(request, named, lists, network), (deliveries) =>
+          this.#plan(checked, { named, network, lists }, deliveries),
+        ),
+      );
+    });
+  }
 
-    const lists: TargetList[] = [];
-    const names = [...new Set(request.target.lists)];
-    const found = names.length === 0 ? [] : await book.named(principal.organisation, names);
-    for (const [index, name] of names.entries()) {
-      const list = found.find((each) => each.name === name);
-      const field = `target.lists.${index}`;
-      if (list === undefined) return refused('list-unknown', field, 'The organisation has no such list.').problem;
-      if (list.members === 0) return refused('list-empty', field, 'The list has no members.').problem;
-      lists.push(list);
-    }
-    const named = [...firstOfEach(request.target.recipients).values()];
-    const recipients = lists.reduce((sum, { members }) => sum + members, named.length);
-    const network = await this.#networkOf(request, named, lists);
-    const deliveries = await this.#loads.deliveries(request, named, lists, network);
+  /** Of these names, or what is wrong with the first that can't be sent to. */
+  #listsOf(organisation: number, given: readonly string[]): Known<readonly TargetList[] | AlertProblem> {
+    if (given.length === 0) return NO_LISTS;
+    const names = [...new Set(given)];
+    return this.#o.lists.named(organisation, names).then((found) => {
+      const lists: TargetList[] = [];
+      for (const [index, name] of names.entries()) {
+        const list = found.find((each) => each.name === name);
+        const field = `target.lists.${index}`;
+        if (list === undefined) return refused('list-unknown', field, 'The organisation has no such list.').problem;
+        if (list.members === 0) return refused('list-empty', field, 'The list has no members.').problem;
+        lists.push(list);
+      }
+      return lists;
+    });
+  }
+
+  /** @param deliveries by route */
+  #plan(
+    checked: CheckedRequest,
+    target: Pick<Ready, 'named' | 'network' | 'lists'>,
+    deliveries: ReadonlyMap<string, number>,
+  ): Ready | AlertProblem {
+    const { request, acceptedAt, expiresAt, holdUntil } = checked;
+    const { named, network, lists } = target;
     const sure = [...deliveries.keys()];
     const some = lists.length === 0 ? sure : [...this.#loads.routesOf(request)];
-    const wording = this.#wordings.of(request, sure, [...some, ...this.#loads.secondRoutes(some)]);
+    const seconds = this.#loads.secondRoutes(some);
+    const others = lists.length === 0 && seconds.length === 0 ? sure : [...some, ...seconds];
+    const wording = this.#wordings.of(request, sure, others);
     if (wording.kind === 'problem') return wording.problem;
+    const { changes } = wording;
     const loads = this.#loads.of(request.lane, deliveries, wording.segmentsOn);
     const predictedSubmitAt = predictSubmitAt(acceptedAt, holdUntil, loads);
-    if (predictedSubmitAt > expiresAt && lane.cannotMeetExpiry === 'refuse') {
+    if (predictedSubmitAt > expiresAt && this.#o.policies.lanes[request.lane].cannotMeetExpiry === 'refuse') {
       const wait = Math.ceil((predictedSubmitAt - expiresAt) / 1_000);
       const message = 'What waits ahead would hold it back until after it expires; nothing was stored.';
       return refused('cannot-meet-expiry', null, message, Math.min(wait, CANNOT_MEET_RETRY_MAX_S)).problem;
     }
-    return { checked, named, network, lists, recipients, loads, changes: wording.changes, predictedSubmitAt };
+    const recipients = lists.reduce((sum, { members }) => sum + members, named.length);
+    return { checked, named, network, lists, recipients, loads, changes, predictedSubmitAt };
   }
 
   /** For alerts to one number. An emergency takes what is known and waits for nobody. */
-  async #networkOf(
+  #networkOf(
     { lane }: AlertRequest,
     named: readonly TargetRecipient[],
     lists: readonly TargetList[],
-  ): Promise<string | null> {
+  ): Known<string | null> {
     const { networks } = this.#o;
     const [only] = named;
     if (networks === undefined || only === undefined || named.length > 1 || lists.length > 0) return null;
-    return lane === 'emergency' ? networks.knownNetworkOf(only.msisdn) : await networks.networkOf(only.msisdn);
+    return lane === 'emergency' ? networks.knownNetworkOf(only.msisdn) : networks.networkOf(only.msisdn);
   }
 
-  async #seal({ organisation, producer }: Principal, ready: Ready, key: string | null): Promise<Arrival> {
+  /** At once when its keys are in memory and it is not secret. */
+  #seal({ organisation, producer }: Principal, ready: Ready, key: string | null): Known<Arrival> {
     const { vault } = this.#o;
-    const { checked, named, network, lists, recipients, changes, predictedSubmitAt } = ready;
-    const { request, acceptedAt, expiresAt } = checked;
-    const texts = [];
-    for (const { language, text } of request.texts) {
-      const sealed = await vault.seal({ organisation, class: request.secret ? 'secret' : 'normal', text, expiresAt });
-      texts.push({ language, sealed });
-    }
-    let idempotency: { key: string; fingerprint: Fingerprint } | null = null;
-    if (key !== null) {
-      const secretKey = request.secret ? await vault.secretKeyRef(expiresAt) : null;
-      idempotency = { key, fingerprint: await fingerprintOf(vault, request, secretKey) };
-    }
-    return {
-      id: this.#ids.at(acceptedAt),
-      day: utcDay(acceptedAt),
-      organisation,
-      producer,
-      checked,
-      texts,
-      named,
-      network,
-      lists: lists.map(({ id }) => id),
-      recipients,
-      changes,
-      predictedSubmitAt,
-      idempotency,
-    };
+    const { checked } = ready;
+    const { request, expiresAt } = checked;
+    const kind = request.secret ? 'secret' : 'normal';
+    const sealing = request.texts.map(({ text }) => vault.seal({ organisation, class: kind, text, expiresAt }));
+    return whenKnown(allKnown(sealing), (sealed) =>
+      whenKnown(this.#idempotencyOf(checked, key), (idempotency) => ({
+        id: this.#ids.at(checked.acceptedAt),
+        day: utcDay(checked.acceptedAt),
+        organisation,
+        producer,
+        checked,
+        texts: request.texts.map(({ language }, index) => ({ language, sealed: sealed[index] as Sealed })),
+        named: ready.named,
+        network: ready.network,
+        lists: ready.lists.map(({ id }) => id),
+        recipients: ready.recipients,
+        changes: ready.changes,
+        predictedSubmitAt: ready.predictedSubmitAt,
+        idempotency,
+      })),
+    );
   }
 
-  async #answer(arrival: Arrival, ready: Ready, outcome: Outcome): Promise<SubmitResult> {
+  #idempotencyOf({ request, expiresAt }: CheckedRequest, key: string | null): Known<Arrival['idempotency']> {
+    if (key === null) return null;
+    const { vault } = this.#o;
+    const secretKey = request.secret ? vault.secretKeyRef(expiresAt) : null;
+    return whenKnown(secretKey, (ref: string | null) =>
+      whenKnown(fingerprintOf(vault, request, ref), (fingerprint) => ({ key, fingerprint })),
+    );
+  }
+
+  #answer(arrival: Arrival, ready: Ready, outcome: Outcome): Known<SubmitResult> {
     const { request, expiresAt, holdUntil } = arrival.checked;
     switch (outcome.kind) {
       case 'new': {
@@ -270,7 +303,7 @@ export class Alerts implements AlertService {
         return { kind: 'accepted', alert, replay: false };
       }
       case 'known':
-        return outcome.row === null ? stillRunning() : await this.#replay(request, outcome.row);
+        return outcome.row === null ? stillRunning() : this.#replay(request, outcome.row);
       case 'key-locked':
         return stillRunning();
       case 'unavailable':
@@ -307,11 +340,14 @@ export class Alerts implements AlertService {
   }
 }
 
+const NO_LISTS: readonly TargetList[] = [];
+
 /** No number twice: the first counts. */
-function firstOfEach(recipients: readonly TargetRecipient[]): Map<string, TargetRecipient> {
+function firstOfEach(recipients: readonly TargetRecipient[]): readonly TargetRecipient[] {
+  if (recipients.length < 2) return recipients;
   const first = new Map<string, TargetRecipient>();
   for (const each of recipients) if (!first.has(each.msisdn)) first.set(each.msisdn, each);
-  return first;
+  return [...first.values()];
 }
 
 function stillRunning(): SubmitResult {

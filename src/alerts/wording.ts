@@ -23,6 +23,10 @@ export interface WordingRequest {
   readonly texts: readonly AlertText[];
 }
 
+type Changes = Map<string, Omit<WordingChange, 'carriers'> & { carriers: Set<BindName> }>;
+
+const NO_CHANGES: readonly WordingChange[] = [];
+
 export class Wordings {
   readonly #policies: Policies;
   /** The policies of a carrier, one object for those that are alike: a text is planned once for all of them. */
@@ -54,8 +58,8 @@ export class Wordings {
    */
   of(request: WordingRequest, routes: readonly string[], others: readonly string[]): Wording | Refusal {
     const segments = new Map<string, number>();
-    const changes = new Map<string, Omit<WordingChange, 'carriers'> & { carriers: Set<BindName> }>();
-    const all = new Set([...routes, ...others]);
+    let changes: Changes | null = null;
+    const all = routes.length === 1 && others === routes ? routes : new Set([...routes, ...others]);
     for (const { language, text } of request.texts) {
       const plans = new Map<TextPolicy, TextPlan | TextError>();
       for (const route of all) {
@@ -70,6 +74,7 @@ export class Wordings {
           segments.set(route, Math.max(segments.get(route) ?? 1, plan.cuts.length));
           for (const change of plan.changes) {
             const name = `${language ?? ''}/${change.position}/${change.replacement}`;
+            changes ??= new Map();
             const known = changes.get(name);
             if (known === undefined) changes.set(name, { language, ...change, carriers: new Set([bind]) });
             else known.carriers.add(bind);
@@ -87,9 +92,12 @@ export class Wordings {
     return {
       kind: 'wording',
       segmentsOn: (route) => segments.get(route) ?? 1,
-      changes: [...changes.values()]
-        .map((change) => ({ ...change, carriers: [...change.carriers].sort() }))
-        .sort(inOrder),
+      changes:
+        changes === null
+          ? NO_CHANGES
+          : [...(changes as Changes).values()]
+              .map((change) => ({ ...change, carriers: [...change.carriers].sort() }))
+              .sort(inOrder),
     };
   }
 

@@ -4,6 +4,7 @@
  */
 import type { Principal } from '../access/index.ts';
 import type { AlertRequest, SubmitResult } from '../alerts/index.ts';
+import { type Known, whenKnown } from '../platform/index.ts';
 import { principalOf } from './auth.ts';
 import { type BodyLimits, type BodySource, JsonBodies } from './body.ts';
 import { problemOfIssues } from './issues.ts';
@@ -36,17 +37,18 @@ export class AlertDoor {
   }
 
   /** The key's principal, when some lane of it is let in now. Reads nothing of the body. @throws ProblemError. */
-  async enter(head: RequestHead): Promise<Principal> {
-    const found = principalOf(this.#services.keys, head.header('authorization'), 'alerts:write');
-    const principal = found instanceof Promise ? await found : found;
-    const length = head.header('content-length');
-    mustBeLetIn(this.#services.pressure(), principal.lanes, length === undefined ? null : Number(length));
-    return principal;
+  enter(head: RequestHead): Known<Principal> {
+    return whenKnown(principalOf(this.#services.keys, head.header('authorization'), 'alerts:write'), (principal) => {
+      const length = head.header('content-length');
+      mustBeLetIn(this.#services.pressure(), principal.lanes, length === undefined ? null : Number(length));
+      return principal;
+    });
   }
 
   /** POST /v1/alerts. @throws ProblemError. */
   async post(head: RequestHead, body: BodySource, onBody: () => void): Promise<AcceptedAnswer> {
-    const principal = await this.enter(head);
+    const entering = this.enter(head);
+    const principal = entering instanceof Promise ? await entering : entering;
     this.#bodies.check(head.header('content-type'), head.header('content-length'));
     const key = head.header('idempotency-key');
     onBody();

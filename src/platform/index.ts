@@ -19,6 +19,7 @@ export { type LoopDelay, LoopDelayMonitor } from './event-loop.ts';
 export { keepHeapSmall } from './heap.ts';
 export { hmacSha256 } from './hmac.ts';
 export { IdAllocator, idBlockSize } from './ids.ts';
+export { allKnown, type Known, whenKnown } from './known.ts';
 export { Liveness } from './liveness.ts';
 export { createLog, type Log, safeError } from './log.ts';
 export { createMetrics, Durations, type Metrics, type Sample } from './metrics.ts';

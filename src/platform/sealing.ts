@@ -26,6 +26,7 @@ import { LRUCache } from 'lru-cache';
 import type { EpochMs } from './clock.ts';
 import { ConfigError, StartError } from './errors.ts';
 import { hmacSha256 } from './hmac.ts';
+import { type Known, whenKnown } from './known.ts';
 import type { Pool } from './pool.ts';
 
 export type BodyClass = 'normal' | 'secret';
@@ -62,9 +63,9 @@ export class Vault {
   readonly #pool: Pool;
   readonly #master: KeyObject;
   readonly #keyring: string;
-  readonly #dataKeys = new LRUCache<string, Promise<{ keyRef: string; key: KeyObject }>>({ max: 10_000 });
+  readonly #dataKeys = new LRUCache<string, Known<{ keyRef: string; key: KeyObject }>>({ max: 10_000 });
   readonly #byRef = new LRUCache<string, Promise<KeyObject>>({ max: 10_000 });
-  readonly #epochKeys = new Map<string, Promise<KeyObject>>();
+  readonly #epochKeys = new Map<string, Known<KeyObject>>();
   readonly #fingerprintKeys = new LRUCache<string, { base: KeyObject; key: Buffer }>({ max: 100 });
 
   constructor(options: { pool: Pool; masterKey: Buffer; keyring: string }) {
@@ -74,18 +75,16 @@ export class Vault {
     this.#keyring = options.keyring;
   }
 
-  async seal(request: SealRequest): Promise<Sealed> {
-    const { keyRef, key } =
-      request.class === 'secret'
-        ? { keyRef: `epoch:${hourOf(request.expiresAt)}`, key: await this.#epochKey(hourOf(request.expiresAt), true) }
-        : await this.#dataKey(request.organisation, monthOf(request.expiresAt));
-    const text = typeof request.text === 'string' ? Buffer.from(request.text, 'utf8') : request.text;
-    const salt = randomOctets(saltLength);
-    return {
-      keyRef,
-      sealed: encrypt(key, Buffer.concat([salt, text]), keyRef),
-      commitment: hmacSha256(salt, text),
-    };
+  /** At once when its key is in memory. */
+  seal({ organisation, class: kind, text, expiresAt }: SealRequest): Known<Sealed> {
+    const octets = typeof text === 'string' ? Buffer.from(text, 'utf8') : text;
+    if (kind === 'normal') {
+      return whenKnown(this.#dataKey(organisation, monthOf(expiresAt)), ({ keyRef, key }) =>
+        sealUnder(key, keyRef, octets),
+      );
+    }
+    const hour = hourOf(expiresAt);
+    return whenKnown(this.#epochKey(hour, true), (key) => sealUnder(key, `epoch:${hour}`, octets));
   }
 
   /** @throws KeyGone when the key was shredded; Error when the blob was changed. */
@@ -96,19 +95,20 @@ export class Vault {
 
   /**
    * HMAC of a request, to recognise a repeat. For a request with a secret text it is keyed by that text's hourly key, so
-   * that nobody can guess the text from it later. @returns null when that key is gone.
+   * that nobody can guess the text from it later. At once where it is not secret. @returns null when that key is gone.
    */
-  async fingerprint(data: string, keyRef: string | null): Promise<{ key: string; digest: Buffer } | null> {
-    const name = keyRef ?? 'master';
-    let base = this.#master;
-    if (keyRef !== null) {
-      try {
-        base = await this.#keyByRef(keyRef);
-      } catch (error) {
+  fingerprint(data: string, keyRef: string | null): Known<{ key: string; digest: Buffer } | null> {
+    if (keyRef === null) return this.#fingerprintUnder(this.#master, 'master', data);
+    return this.#keyByRef(keyRef).then(
+      (key) => this.#fingerprintUnder(key, keyRef, data),
+      (error: unknown) => {
         if (error instanceof KeyGone) return null;
         throw error;
-      }
-    }
+      },
+    );
+  }
+
+  #fingerprintUnder(base: KeyObject, name: string, data: string): { key: string; digest: Buffer } {
     // Deriving costs more than all else of a fingerprint: kept for as long as the same key answers to the name.
     let derived = this.#fingerprintKeys.get(name);
     if (derived === undefined || derived.base !== base) {
@@ -186,14 +186,17 @@ export class Vault {
     return createSecretKey(decrypt(this.#master, row.wrapped, 'data key'));
   }
 
-  async #dataKey(organisation: number, period: string): Promise<{ keyRef: string; key: KeyObject }> {
+  #dataKey(organisation: number, period: string): Known<{ keyRef: string; key: KeyObject }> {
     const name = `${organisation}/${period}`;
     const kept = this.#dataKeys.get(name);
-    if (kept !== undefined) return await kept;
+    if (kept !== undefined) return kept;
     const made = this.#makeDataKey(organisation, period);
     this.#dataKeys.set(name, made);
-    made.catch(() => this.#dataKeys.delete(name));
-    return await made;
+    made.then(
+      (key) => this.#dataKeys.set(name, key),
+      () => this.#dataKeys.delete(name),
+    );
+    return made;
   }
 
   async #makeDataKey(organisation: number, period: string): Promise<{ keyRef: string; key: KeyObject }> {
@@ -212,13 +215,17 @@ export class Vault {
     return { keyRef: `dk:${row.id}`, key: createSecretKey(decrypt(this.#master, row.wrapped, 'data key')) };
   }
 
-  #epochKey(hour: string, make: boolean): Promise<KeyObject> {
+  #epochKey(hour: string, make: boolean): Known<KeyObject> {
     const kept = this.#epochKeys.get(hour);
     if (kept !== undefined) return kept;
-    const key = this.#readEpochKey(hour, make);
-    this.#epochKeys.set(hour, key);
-    key.catch(() => this.#epochKeys.delete(hour));
-    return key;
+    const made = this.#readEpochKey(hour, make);
+    this.#epochKeys.set(hour, made);
+    made.then(
+      // It may have been shredded meanwhile.
+      (key) => this.#epochKeys.get(hour) === made && this.#epochKeys.set(hour, key),
+      () => this.#epochKeys.delete(hour),
+    );
+    return made;
   }
 
   async #readEpochKey(hour: string, make: boolean): Promise<KeyObject> {
@@ -303,6 +310,15 @@ function randomOctets(length: number): Buffer {
   }
   randomUsed += length;
   return randomPool.subarray(randomUsed - length, randomUsed);
+}
+
+function sealUnder(key: KeyObject, keyRef: string, text: Buffer): Sealed {
+  const salt = randomOctets(saltLength);
+  return {
+    keyRef,
+    sealed: encrypt(key, Buffer.concat([salt, text]), keyRef),
+    commitment: hmacSha256(salt, text),
+  };
 }
 
 function encrypt(key: KeyObject, plain: Buffer, name: string): Buffer {
