@@ -75,7 +75,8 @@ interface Feed {
 
 /** Deliveries in memory per lane: about one second of the bind's TPS, within these bounds. */
 const PREFETCH = { min: 1, max: 12_000 };
-const JOBS_PER_FETCH = 200;
+/** In one fetch. */
+const JOBS_MOST = 128;
 /** A chunk may go so far beyond the room, as a share of the prefetch, before it is cut: that of a route with one bind. */
 const SLACK = 0.25;
 /** Deliveries that are read at once, about: more would keep the event loop for too long. */
@@ -189,7 +190,7 @@ export class Fetching {
   }
 
   async #fetch(feed: Feed, room: number, sender: Sender): Promise<void> {
-    const jobs = Math.max(1, Math.min(JOBS_PER_FETCH, Math.floor(room / feed.jobSize)));
+    const jobs = stepOf(Math.min(JOBS_MOST, room / feed.jobSize));
     const { boss, idStock, pauses } = this.#o;
     const { queue, route, lane } = feed;
     const cut = { slack: this.#prefetch * SLACK, nextId: () => idStock.next() };
@@ -255,6 +256,12 @@ export class Fetching {
     for (const item of items) this.#o.journal.add(chunk.id, finalOp(item, state, cause, at));
   }
 }
+
+/**
+ * The largest power of two that is not above `jobs`, at least 1. pg-boss writes the number into the text of its statement,
+ * and each text is parsed and planned anew in each session: so there are eight of them.
+ */
+const stepOf = (jobs: number): number => 2 ** Math.floor(Math.log2(Math.max(1, jobs)));
 
 const prefetchOf = ({ tps }: CarrierPolicy): number => Math.max(PREFETCH.min, Math.min(PREFETCH.max, Math.ceil(tps)));
 

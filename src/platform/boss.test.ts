@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Db, PgBoss } from 'pg-boss';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect, onTestFinished, test } from 'vitest';
 import { testDatabase } from '../../test/support/database.ts';
 import { bossTx, openBoss } from './boss.ts';
 import type { Tx } from './pool.ts';
+import { Session } from './session.ts';
 
 const { database, target } = await testDatabase();
 const errors: Error[] = [];
@@ -75,10 +76,7 @@ test('fetching and completing touch a job by its key, whatever statistics say of
   const pages: number[] = [];
   const explained = (tx: Tx): Db => ({
     executeSql: async (text, values) => {
-      const explain = `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${text}`;
-      const [row] = await tx.query<{ 'QUERY PLAN': [{ Plan: Record<string, number> }] }>(explain, values);
-      const { Plan } = (row as { 'QUERY PLAN': [{ Plan: Record<string, number> }] })['QUERY PLAN'][0];
-      pages.push((Plan['Shared Hit Blocks'] ?? 0) + (Plan['Shared Read Blocks'] ?? 0));
+      pages.push(await pagesOf((...statement) => tx.query(...statement), text, values));
       return { rows: [] };
     },
   });
@@ -90,3 +88,42 @@ test('fetching and completing touch a job by its key, whatever statistics say of
   expect(pages.length).toBe(2);
   expect(Math.max(...pages)).toBeLessThan(200);
 });
+
+test('a plan that was made while there was no job touches a job by its key too', async () => {
+  await boss.createQueue('grown');
+  await database.pools.control.query('TRUNCATE pgboss.job_common');
+  const session = await Session.open(target, { applicationName: 'test', statementTimeoutMs: 10_000 });
+  onTestFinished(() => session.close());
+  // Without parameters a session has no other plan of it than the first.
+  await boss.fetch('grown', {
+    db: {
+      executeSql: async (text) => {
+        await session.exec(`PREPARE kept AS ${text}`);
+        await session.exec('EXECUTE kept');
+        return { rows: [] };
+      },
+    },
+  });
+  await boss.insert(
+    'grown',
+    Array.from({ length: 2_000 }, (_, n) => ({ data: { n } })),
+  );
+  for (let taken = 0; taken < 2_000; ) {
+    const some = await boss.fetch('grown', { batchSize: 500 });
+    taken += some.length;
+    await boss.complete('grown', some);
+  }
+  await boss.insert('grown', [{ data: { last: true } }]);
+  const query: Query = async (text) => (await session.query(text)).rows;
+  expect(await pagesOf(query, 'EXECUTE kept')).toBeLessThan(200);
+  expect(await boss.findJobs('grown', { data: { last: true } })).toMatchObject([{ state: 'active' }]);
+});
+
+type Query = (text: string, values?: readonly unknown[]) => Promise<object[]>;
+
+/** How many pages a statement touches. */
+async function pagesOf(query: Query, text: string, values: readonly unknown[] = []): Promise<number> {
+  const [row] = await query(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${text}`, values);
+  const { Plan } = (row as { 'QUERY PLAN': [{ Plan: Record<string, number> }] })['QUERY PLAN'][0];
+  return (Plan['Shared Hit Blocks'] ?? 0) + (Plan['Shared Read Blocks'] ?? 0);
+}
