@@ -118,7 +118,9 @@ export async function openRig(options: RigOptions): Promise<Rig> {
     const sim = await open(forkSimulator({ accounts, correlationTlv: CORRELATION_TLV, ledger }), (each) => each.stop());
     await writePolicies(join(folder, 'policies'), sim.port, options);
     const { recycledWal = 0 } = options;
-    const wal: Record<string, string> = recycledWal === 0 ? {} : { min_wal_size: `${recycledWal * SEGMENT_MB}MB` };
+    // Filled when they are made: what is used again has all its blocks.
+    const wal: Record<string, string> =
+      recycledWal === 0 ? {} : { min_wal_size: `${recycledWal * SEGMENT_MB}MB`, wal_init_zero: 'on' };
     const settings = { settings: { ...wal, ...options.settings } };
     const log = { info: () => {}, warn: () => {} };
     const postgres = await open(startEmbedded({ home: join(folder, 'database'), log, ...settings }), (each) =>
