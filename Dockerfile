@@ -24,5 +24,5 @@ VOLUME /var/lib/tocsin
 USER 1000:1000
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --start-interval=1s --retries=3 CMD ["node", "scripts/healthcheck.ts"]
-ENTRYPOINT ["node", "src/main.ts"]
+ENTRYPOINT ["node", "--v8-pool-size=1", "src/main.ts"]
 CMD ["serve"]

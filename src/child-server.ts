@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { NODE_FLAGS } from './platform/index.ts';
 
 export interface ChildServer {
   readonly pid: number;
@@ -24,6 +25,7 @@ export async function startChild(
   env: Readonly<Record<string, string | undefined>> = {},
 ): Promise<ChildServer> {
   const child = fork(fileURLToPath(new URL('./main.ts', import.meta.url)), ['serve'], {
+    execArgv: [...process.execArgv, ...NODE_FLAGS],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: {
       ...process.env,

@@ -7,3 +7,10 @@ import { setFlagsFromString } from 'node:v8';
 export function keepHeapSmall(): void {
   setFlagsFromString('--heap-growing-percent=75');
 }
+
+/**
+ * How node is started for a server; it can't be changed later. With V8's four helper threads a collection of the young
+ * generation waits for the slowest of them, which on cores that PostgreSQL has too may not be running: one helper makes the
+ * slowest 202 of a hundred come in two thirds of the time, at the same rate (docs/decisions/0007).
+ */
+export const NODE_FLAGS: readonly string[] = ['--v8-pool-size=1'];

@@ -16,7 +16,7 @@ export {
 export { type EmbeddedServer, freePort, startEmbedded } from './embedded.ts';
 export { ConfigError, StartError, TransactionFailed } from './errors.ts';
 export { type LoopDelay, LoopDelayMonitor } from './event-loop.ts';
-export { keepHeapSmall } from './heap.ts';
+export { keepHeapSmall, NODE_FLAGS } from './heap.ts';
 export { hmacSha256 } from './hmac.ts';
 export { IdAllocator, idBlockSize } from './ids.ts';
 export { allKnown, type Known, whenKnown } from './known.ts';
