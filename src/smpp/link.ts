@@ -30,9 +30,9 @@ import { FrameError, PduError } from './errors.ts';
 import type { Answer, CloseReason, LinkHandlers, RequestOptions, RequestOutcome } from './exchange.ts';
 import { Framer } from './framing.ts';
 import { GatheredWriter } from './gathered.ts';
-import { InOrder } from './in-order.ts';
 import { Incoming, IncomingData, type IncomingRequest, IncomingRequestOf, type Responder } from './incoming.ts';
 import type { LinkLimits } from './limits.ts';
+import { LinkTimers } from './link-timers.ts';
 import { decodeSubmitSmResp, encodeHeader } from './pdu.ts';
 import { decodePdu, encodePdu, pduOf } from './pdus/codec.ts';
 import { commandOf, PDUS, type Pdu, type PduCommand, responseIdOf } from './pdus/table.ts';
@@ -40,6 +40,7 @@ import { isHandedOn, type NoticeCommand, type PduFields, type RequestCommand } f
 import { type InFlight, SendWindow } from './send-window.ts';
 import { LinkCounters, type LinkState, type LinkStats, RoundTrips } from './stats.ts';
 import { Status, statusName } from './status.ts';
+import { Unresponded } from './unresponded.ts';
 import { WaitingLine } from './waiting-line.ts';
 import { withoutTlvs } from './without-tlvs.ts';
 
@@ -78,15 +79,8 @@ export abstract class Link<C, P> implements Responder {
   });
   private readonly window: SendWindow<C>;
   private readonly line: WaitingLine;
-  private enquireSequence = 0;
-  private enquireSentAt = 0;
-  /** Requests in their order. Only kept with a receiver timeout. */
-  private readonly arrivals = new InOrder<Incoming<unknown>>();
-  /** Received requests that wait for our response. */
-  private unresponded = 0;
-  private lastReceivedAt: number;
-  private lastAnswerAt: number;
-  private lastRequestAt: number;
+  private readonly timers: LinkTimers;
+  private readonly unresponded: Unresponded;
   private roundTripsSince: number;
   private lastError: string | null = null;
   private freed = false;
@@ -112,10 +106,9 @@ export abstract class Link<C, P> implements Responder {
     this.window = new SendWindow(limits.window, reserveForEmergency, this.asked);
     this.hotResponseId = sends === 'submit_sm' ? Command.submitSmResp : Command.deliverSmResp;
     this.hotRequestId = sends === 'submit_sm' ? Command.deliverSm : Command.submitSm;
-    this.lastReceivedAt = performance.now();
-    this.lastAnswerAt = this.lastReceivedAt;
-    this.lastRequestAt = this.lastReceivedAt;
-    this.roundTripsSince = this.lastReceivedAt;
+    this.unresponded = new Unresponded(limits);
+    this.timers = new LinkTimers(limits, performance.now());
+    this.roundTripsSince = this.timers.receivedAt;
     this.framer = new Framer(
       (buffer, offset, length, commandId, status, sequence) =>
         this.onPdu(buffer, offset, length, commandId, status, sequence),
@@ -282,7 +275,7 @@ export abstract class Link<C, P> implements Responder {
 
   protected setBound(): void {
     this.state = 'bound';
-    this.lastRequestAt = performance.now();
+    this.timers.requestedAt = performance.now();
   }
 
   /** Sends a hot request through the window. Its buffer is free again on return. */
@@ -312,7 +305,7 @@ export abstract class Link<C, P> implements Responder {
     onAnswer?: (answer: AnswerTo<R> | null) => void,
   ): Promise<AnswerTo<R> | null> {
     const sequence = this.takeSequence();
-    this.lastRequestAt = performance.now();
+    this.timers.requestedAt = performance.now();
     this.counters.asked++;
     this.writer.putWithSequence(encoded, sequence);
     return new Promise((resolve) => {
@@ -326,14 +319,14 @@ export abstract class Link<C, P> implements Responder {
   // The standard lets a number be used again once its request is settled (SMPP 3.4 §5.1.4).
   private takeSequence(): number {
     do this.sequence = nextSequence(this.sequence);
-    while (this.window.has(this.sequence) || this.sequence === this.enquireSequence);
+    while (this.window.has(this.sequence) || this.sequence === this.timers.enquireSequence);
     return this.sequence;
   }
 
   private putHot(encoded: Uint8Array, context: C, emergency: boolean): void {
     const sequence = this.takeSequence();
     const sentAt = performance.now();
-    this.lastRequestAt = sentAt;
+    this.timers.requestedAt = sentAt;
     this.window.add(sequence, { context, sentAt, emergency });
     this.counters.sent++;
     this.writer.putWithSequence(this.omitsTlvs ? withoutTlvs(encoded) : encoded, sequence);
@@ -365,24 +358,19 @@ export abstract class Link<C, P> implements Responder {
   // for `Incoming` ---------------------------------------------------------------------------------------------------
 
   respondTo(sequence: number, status: number, messageId: string | null): void {
-    this.onResponded();
+    this.unresponded.responded();
     this.writer.put(this.encodeHotResponse(sequence, status, messageId));
   }
 
   respondToData(sequence: number, status: number, messageId: string | null): void {
-    this.onResponded();
+    this.unresponded.responded();
     this.writer.put(encodePdu(pduOf('data_sm_resp', { sequence, status, messageId })));
   }
 
   respondToRequest(response: Pdu): void {
     const encoded = encodePdu(response);
-    this.onResponded();
+    this.unresponded.responded();
     this.writer.put(encoded);
-  }
-
-  private onResponded(): void {
-    this.unresponded--;
-    if (this.limits.receiverTimeoutMs > 0) this.arrivals.dropSettled();
   }
 
   /**
@@ -405,7 +393,7 @@ export abstract class Link<C, P> implements Responder {
   // in ---------------------------------------------------------------------------------------------------------------
 
   private onData(chunk: Buffer): void {
-    this.lastReceivedAt = performance.now();
+    this.timers.receivedAt = performance.now();
     try {
       this.framer.push(chunk);
     } catch (error) {
@@ -426,7 +414,7 @@ export abstract class Link<C, P> implements Responder {
     sequence: number,
   ): void {
     if (commandId === this.hotResponseId) {
-      this.lastAnswerAt = this.lastReceivedAt;
+      this.timers.answeredAt = this.timers.receivedAt;
       const entry = this.window.get(sequence);
       if (entry === undefined) {
         this.unexpected(commandId, sequence);
@@ -440,9 +428,8 @@ export abstract class Link<C, P> implements Responder {
       this.putHeader(Command.enquireLinkResp, Status.ok, sequence);
     } else if (commandId === Command.enquireLinkResp) {
       // With an odd sequence_number it still is the answer of a peer that lives.
-      if (sequence !== this.enquireSequence) this.unexpected(commandId, sequence);
-      this.enquireSequence = 0;
-      this.lastAnswerAt = this.lastReceivedAt;
+      if (sequence !== this.timers.enquireSequence) this.unexpected(commandId, sequence);
+      this.timers.enquireAnswered();
     } else if (commandId === Command.dataSm && this.takesData()) {
       this.onHotRequest(buffer, offset, length, sequence, true);
     } else if (commandId === Command.unbind) {
@@ -455,12 +442,12 @@ export abstract class Link<C, P> implements Responder {
 
   private onHotRequest(buffer: Buffer, offset: number, length: number, sequence: number, data: boolean): void {
     this.counters.received++;
-    this.lastRequestAt = this.lastReceivedAt;
+    this.timers.requestedAt = this.timers.receivedAt;
     if ((this.state !== 'bound' && this.state !== 'draining') || !this.mayReceive()) {
       this.refuseHot(sequence, Status.invalidBindStatus, data);
       return;
     }
-    if (this.unresponded >= this.limits.receiverWindow) {
+    if (this.unresponded.isFull) {
       this.counters.answeredBusy++;
       this.refuseHot(sequence, this.limits.receiverBusyStatus, data);
       return;
@@ -475,15 +462,10 @@ export abstract class Link<C, P> implements Responder {
       return;
     }
     const incoming = data
-      ? new IncomingData<P>(this, pdu, sequence, this.lastReceivedAt)
-      : new Incoming<P>(this, pdu, sequence, this.lastReceivedAt);
-    this.arrived(incoming);
+      ? new IncomingData<P>(this, pdu, sequence, this.timers.receivedAt)
+      : new Incoming<P>(this, pdu, sequence, this.timers.receivedAt);
+    this.unresponded.add(incoming);
     this.handlers.onIncoming(incoming);
-  }
-
-  private arrived(incoming: Incoming<unknown>): void {
-    this.unresponded++;
-    if (this.limits.receiverTimeoutMs > 0) this.arrivals.add(incoming);
   }
 
   private refuseHot(sequence: number, status: number, data: boolean): void {
@@ -518,18 +500,18 @@ export abstract class Link<C, P> implements Responder {
     const open = this.state === 'bound' || this.state === 'draining';
     if (onRequest === undefined || !open || !isHandedOn(pdu)) return false;
     this.counters.received++;
-    this.lastRequestAt = this.lastReceivedAt;
+    this.timers.requestedAt = this.timers.receivedAt;
     if (pdu.command === 'alert_notification') {
-      this.handlers.onRequest?.(new IncomingRequestOf(null, pdu, this.lastReceivedAt));
+      this.handlers.onRequest?.(new IncomingRequestOf(null, pdu, this.timers.receivedAt));
       return true;
     }
-    if (this.unresponded >= this.limits.receiverWindow) {
+    if (this.unresponded.isFull) {
       this.counters.answeredBusy++;
       this.refuse(pdu, this.limits.receiverBusyStatus);
       return true;
     }
-    const incoming = new IncomingRequestOf(this, pdu, this.lastReceivedAt) as IncomingRequest;
-    this.arrived(incoming);
+    const incoming = new IncomingRequestOf(this, pdu, this.timers.receivedAt) as IncomingRequest;
+    this.unresponded.add(incoming);
     this.handlers.onRequest?.(incoming);
     return true;
   }
@@ -538,21 +520,20 @@ export abstract class Link<C, P> implements Responder {
     const nack = pdu.command === 'generic_nack';
     if (nack) this.lastError = `the peer answered generic_nack ${statusName(pdu.status)}`;
     if (this.asked.answer(pdu)) {
-      this.lastAnswerAt = this.lastReceivedAt;
+      this.timers.answeredAt = this.timers.receivedAt;
       return;
     }
     const entry = nack ? this.window.get(pdu.sequence) : undefined;
     if (entry !== undefined) {
       // A nack without an error would read as success.
       const status = pdu.status === Status.ok ? Status.systemError : pdu.status;
-      this.lastAnswerAt = this.lastReceivedAt;
+      this.timers.answeredAt = this.timers.receivedAt;
       this.settle(pdu.sequence, entry, { kind: 'answered', status, messageId: null, tlvs: [] });
       return;
     }
-    if (nack && this.enquireSequence !== 0 && pdu.sequence === this.enquireSequence) {
+    if (nack && this.timers.enquireSequence !== 0 && pdu.sequence === this.timers.enquireSequence) {
       // It does not know enquire_link, but it lives.
-      this.enquireSequence = 0;
-      this.lastAnswerAt = this.lastReceivedAt;
+      this.timers.enquireAnswered();
       return;
     }
     this.unexpected(commandId, pdu.sequence);
@@ -563,7 +544,7 @@ export abstract class Link<C, P> implements Responder {
     this.freed = true;
     if (answer.kind === 'answered') {
       this.counters.answered++;
-      this.roundTrips.record(this.lastReceivedAt - entry.sentAt);
+      this.roundTrips.record(this.timers.receivedAt - entry.sentAt);
       if (answer.status !== Status.ok) this.counters.refused(answer.status);
     } else {
       this.counters.timedOut++;
@@ -586,23 +567,10 @@ export abstract class Link<C, P> implements Responder {
   // time -------------------------------------------------------------------------------------------------------------
 
   private arm(): void {
-    const { responseTimeoutMs, enquireLinkMs, idleTimeoutMs, inactivityMs, receiverTimeoutMs } = this.limits;
     const now = performance.now();
-    let wait = responseTimeoutMs;
-    if (enquireLinkMs > 0) wait = Math.min(wait, enquireLinkMs);
-    if (idleTimeoutMs > 0) wait = Math.min(wait, idleTimeoutMs, this.lastReceivedAt + idleTimeoutMs - now);
-    if (inactivityMs > 0) wait = Math.min(wait, this.lastRequestAt + inactivityMs - now);
-    if (receiverTimeoutMs > 0) wait = Math.min(wait, receiverTimeoutMs);
-    for (const [, { sentAt }] of this.window.entries()) {
-      wait = Math.min(wait, sentAt + responseTimeoutMs - now);
-      break;
-    }
-    const { oldest } = this.arrivals;
-    if (receiverTimeoutMs > 0 && oldest !== undefined) {
-      wait = Math.min(wait, oldest.receivedAt + receiverTimeoutMs - now);
-    }
-    if (this.enquireSequence !== 0) wait = Math.min(wait, this.enquireSentAt + responseTimeoutMs - now);
-    else if (enquireLinkMs > 0) wait = Math.min(wait, this.lastAnswerAt + enquireLinkMs - now);
+    const { oldestSentAt } = this.window;
+    const { oldestReceivedAt } = this.unresponded;
+    const wait = this.timers.waitMs({ oldestSentAt, oldestReceivedAt }, now);
     // Through setImmediate: answers that came while this process stood still are read before they are called late.
     this.timer = setTimeout(() => setImmediate(() => this.sweep()), Math.max(1, Math.ceil(wait)));
   }
@@ -610,51 +578,28 @@ export abstract class Link<C, P> implements Responder {
   private sweep(): void {
     if (this.isClosed()) return;
     const now = performance.now();
-    const { responseTimeoutMs, enquireLinkMs, idleTimeoutMs, inactivityMs, receiverTimeoutMs } = this.limits;
     if (now - this.roundTripsSince >= ROUND_TRIPS_TURN_MS) {
       this.roundTripsSince = now;
       this.roundTrips.turn();
     }
-    if (
-      (this.enquireSequence !== 0 && now - this.enquireSentAt >= responseTimeoutMs) ||
-      (idleTimeoutMs > 0 && now - this.lastReceivedAt >= idleTimeoutMs)
-    ) {
+    if (this.timers.isSilent(now)) {
       this.end('peer-silent');
       return;
     }
     for (const [sequence, entry] of this.window.entries()) {
-      if (now - entry.sentAt < responseTimeoutMs) break;
+      if (now - entry.sentAt < this.limits.responseTimeoutMs) break;
       this.settle(sequence, entry, TIMED_OUT);
     }
-    if (receiverTimeoutMs > 0) this.answerOverdue(now - receiverTimeoutMs);
+    this.counters.answeredBusy += this.unresponded.answerOverdue(now);
     if (this.isClosed()) return;
-    if (inactivityMs > 0 && this.state === 'bound' && now - this.lastRequestAt >= inactivityMs) {
-      this.unbinding ??= this.drainAndUnbind('inactive');
-    }
-    if (
-      this.state !== 'opening' &&
-      enquireLinkMs > 0 &&
-      this.enquireSequence === 0 &&
-      now - this.lastAnswerAt >= enquireLinkMs
-    ) {
-      this.enquireSequence = this.takeSequence();
-      this.enquireSentAt = now;
-      this.putHeader(Command.enquireLink, Status.ok, this.enquireSequence);
+    if (this.state === 'bound' && this.timers.isInactive(now)) this.unbinding ??= this.drainAndUnbind('inactive');
+    if (this.state !== 'opening' && this.timers.shouldEnquire(now)) {
+      const sequence = this.takeSequence();
+      this.timers.enquired(sequence, now);
+      this.putHeader(Command.enquireLink, Status.ok, sequence);
     }
     this.announceRoom();
     if (!this.isClosed()) this.arm();
-  }
-
-  /** Answers busy what came before `horizon` and has had no response. */
-  private answerOverdue(horizon: number): void {
-    for (
-      let { oldest } = this.arrivals;
-      oldest !== undefined && oldest.receivedAt <= horizon;
-      oldest = this.arrivals.oldest
-    ) {
-      this.counters.answeredBusy++;
-      oldest.respond(this.limits.receiverBusyStatus);
-    }
   }
 
   // end --------------------------------------------------------------------------------------------------------------
@@ -678,7 +623,7 @@ export abstract class Link<C, P> implements Responder {
     this.onEnd(reason, detail);
     this.line.end();
     this.asked.end();
-    this.arrivals.clear();
+    this.unresponded.clear();
     const inFlight = this.window.clear();
     for (const context of inFlight) this.handlers.onAnswer(context, CLOSED);
     this.onWindowEmpty?.();

@@ -57,6 +57,12 @@ export class SendWindow<C> {
     if (entry.emergency) this.emergency--;
   }
 
+  /** When the oldest hot request was sent; `Infinity` for none. */
+  get oldestSentAt(): number {
+    for (const { sentAt } of this.inFlight.values()) return sentAt;
+    return Number.POSITIVE_INFINITY;
+  }
+
   /** Hot requests with their sequence_numbers, the oldest first. */
   entries(): Iterable<[number, InFlight<C>]> {
     return this.inFlight.entries();
