@@ -25,7 +25,7 @@ export async function startChild(
   env: Readonly<Record<string, string | undefined>> = {},
 ): Promise<ChildServer> {
   const child = fork(fileURLToPath(new URL('./main.ts', import.meta.url)), ['serve'], {
-    execArgv: [...process.execArgv, ...NODE_FLAGS],
+    execArgv: [...NODE_FLAGS],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: {
       ...process.env,

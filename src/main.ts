@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --v8-pool-size=1
+#!/usr/bin/env node
 /** `tocsin <command>`. */
 import { Command } from 'commander';
 import {

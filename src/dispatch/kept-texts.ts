@@ -1,10 +1,11 @@
+import { BoundedMap } from '../platform/index.ts';
+
 /** Texts of what a bind has in memory, by body: bounded, those that were read longest ago out first. */
 export class KeptTexts {
-  readonly #texts = new Map<number, string>();
-  readonly #max: number;
+  readonly #texts: BoundedMap<number, string>;
 
   constructor(max: number) {
-    this.#max = max;
+    this.#texts = new BoundedMap(max);
   }
 
   of(body: number): string | undefined {
@@ -12,12 +13,7 @@ export class KeptTexts {
   }
 
   keep(body: number, text: string): void {
-    this.#texts.delete(body);
     this.#texts.set(body, text);
-    if (this.#texts.size > this.#max) {
-      const oldest = this.#texts.keys().next();
-      if (oldest.done !== true) this.#texts.delete(oldest.value);
-    }
   }
 
   clear(): void {

@@ -530,7 +530,6 @@ export class ReceiptDesk {
   }
 }
 
-/** What else the end of a delivery touches. */
 /** What the journal is told of a receipt with which a delivery comes to its end. */
 function endOp(
   { day, counted, alert, secretBody }: Track,

@@ -4,7 +4,7 @@
  * A receipt's id is looked up as the few ids that its submit_sm_resp may have had (`smpp/receipt-id.ts`), first in memory,
  * then in `submission (bind, message_id)` within the carrier's receipt horizon, newest first because SMSCs reuse ids.
  */
-import type { EpochMs } from '../platform/index.ts';
+import { BoundedMap, type EpochMs } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
 import { FINAL, type FinalCode, finalOfReceipt, finalOfSegments, MESSAGE_STATE } from '../records/index.ts';
 import type { BySegment, SegmentSet } from './by-segment.ts';
@@ -110,29 +110,29 @@ export function partlyConfirmed(track: Track): boolean {
 /** Message ids in memory: bounded, the oldest of the same bind out first (they are found in the database then). */
 export class ReceiptIndex {
   /** By bind, then by id. */
-  readonly #entries = new Map<number, Map<string, Match>>();
+  readonly #entries = new Map<number, BoundedMap<string, Match>>();
   #size = 0;
-  readonly #long = new Map<number, Track>();
+  readonly #long: BoundedMap<number, Track>;
   readonly #max: number;
 
+  /** @param max ids, of all binds together; and as many texts of several segments. */
   constructor(max: number) {
     this.#max = max;
+    this.#long = new BoundedMap(max);
   }
 
   add(bind: number, match: Match): void {
     const { messageId } = match;
     let ofBind = this.#entries.get(bind);
     if (ofBind === undefined) {
-      ofBind = new Map();
+      ofBind = new BoundedMap(this.#max);
       this.#entries.set(bind, ofBind);
     }
-    if (ofBind.delete(messageId)) this.#size--;
     match.track.accepted.add(match.segment);
+    const before = ofBind.size;
     ofBind.set(messageId, match);
-    if (++this.#size > this.#max) {
-      const oldest = ofBind.keys().next();
-      if (oldest.done !== true && ofBind.delete(oldest.value)) this.#size--;
-    }
+    this.#size += ofBind.size - before;
+    if (this.#size > this.#max && ofBind.dropOldest()) this.#size--;
   }
 
   find(bind: number, messageId: string): Match | undefined {
@@ -172,12 +172,7 @@ export class ReceiptIndex {
    */
   longText(delivery: number, make: () => Track): Track {
     const track = this.#long.get(delivery) ?? make();
-    this.#long.delete(delivery);
     this.#long.set(delivery, track);
-    if (this.#long.size > this.#max) {
-      const oldest = this.#long.keys().next();
-      if (oldest.done !== true) this.#long.delete(oldest.value);
-    }
     return track;
   }
 

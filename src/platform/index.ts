@@ -1,5 +1,6 @@
 /** What every room stands on: configuration, clock, database, queues of work, sealing, log, metrics, shutdown. */
 export { bossTx, openBoss } from './boss.ts';
+export { BoundedMap } from './bounded-map.ts';
 export { chance } from './chance.ts';
 export { addDays, type Clock, DatabaseClock, type EpochMs, ManualClock, utcDay } from './clock.ts';
 export { type Config, type LogLevel, readConfig } from './config.ts';
