@@ -229,9 +229,7 @@ export class Alerts implements AlertService {
     const { named, network, lists } = target;
     const sure = [...deliveries.keys()];
     const some = lists.length === 0 ? sure : [...this.#loads.routesOf(request)];
-    const seconds = this.#loads.secondRoutes(some);
-    const others = lists.length === 0 && seconds.length === 0 ? sure : [...some, ...seconds];
-    const wording = this.#wordings.of(request, sure, others);
+    const wording = this.#wordings.of(request, sure, [...some, ...this.#loads.secondRoutes(some)]);
     if (wording.kind === 'problem') return wording.problem;
     const { changes } = wording;
     const loads = this.#loads.of(request.lane, deliveries, wording.segmentsOn);

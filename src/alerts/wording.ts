@@ -59,7 +59,7 @@ export class Wordings {
   of(request: WordingRequest, routes: readonly string[], others: readonly string[]): Wording | Refusal {
     const segments = new Map<string, number>();
     let changes: Changes | null = null;
-    const all = routes.length === 1 && others === routes ? routes : new Set([...routes, ...others]);
+    const all = new Set([...routes, ...others]);
     for (const { language, text } of request.texts) {
       const plans = new Map<TextPolicy, TextPlan | TextError>();
       for (const route of all) {
@@ -95,9 +95,7 @@ export class Wordings {
       changes:
         changes === null
           ? NO_CHANGES
-          : [...(changes as Changes).values()]
-              .map((change) => ({ ...change, carriers: [...change.carriers].sort() }))
-              .sort(inOrder),
+          : [...changes.values()].map((change) => ({ ...change, carriers: [...change.carriers].sort() })).sort(inOrder),
     };
   }
 

@@ -35,7 +35,7 @@ async function rig(
   tps: number,
   fields = '',
   account: Partial<SimulatorInput['accounts'][number]> = {},
-): Promise<{ dispatch: Dispatch; planter: Planter; sim: Simulator }> {
+): Promise<{ clock: DatabaseClock; dispatch: Dispatch; planter: Planter; sim: Simulator }> {
   const folder = mkdtempSync(join(tmpdir(), 'tocsin-order-'));
   ends.push(async () => rmSync(folder, { recursive: true, force: true }));
   const sim = await startSimulator({
@@ -71,7 +71,7 @@ async function rig(
   });
   ends.push(() => dispatch.stop(9_000));
   await vi.waitFor(() => expect(dispatch.binds[0]).toMatchObject({ up: true, held: true }), { timeout: 10_000 });
-  return { dispatch, planter, sim };
+  return { clock, dispatch, planter, sim };
 }
 
 /** When each submit_sm of these alerts that was accepted left, in order. */
@@ -95,10 +95,10 @@ async function states({ day, deliveries }: Planted): Promise<Record<string, numb
 
 test('a second emergency of equal rank is out in twice its time and a second, behind a first that holds the bind', async () => {
   const tps = 200;
-  const { planter, sim } = await rig(tps);
+  const { clock, planter, sim } = await rig(tps);
   const first = await planter.plant({ lane: 'emergency', route: 'default', count: 2_000, chunkSize: 50 });
   await expect.poll(() => sim.stats().accounts[0]?.accepted ?? 0, { timeout: 10_000 }).toBeGreaterThan(300);
-  const from = Date.now();
+  const from = clock.now();
   const second = await planter.plant({ lane: 'emergency', route: 'default', count: 200, chunkSize: 50 });
   await expect.poll(() => states(second), { timeout: 15_000 }).toEqual({ 1: 200 });
   const sent = await left(first, second);

@@ -288,14 +288,16 @@ export class ReceiptDesk {
     respond(status);
   }
 
-  /** Those that have waited for so long: the SMSC sends them again. */
-  #refuseOlder(ms: number): void {
+  /** Those that have waited for so long: the SMSC sends them again. @returns how many. */
+  #refuseOlder(ms: number): number {
     const now = this.#o.clock.monotonic();
+    let refused = 0;
     for (let { oldest } = this.#unanswered; oldest !== undefined; oldest = this.#unanswered.oldest) {
-      if (now - oldest.arrived < ms) return;
-      this.#o.counts.receiptsBusy++;
+      if (now - oldest.arrived < ms) break;
+      refused++;
       this.#answer(oldest, this.#o.busyStatus);
     }
+    return refused;
   }
 
   // early ------------------------------------------------------------------------------------------------------------
@@ -419,7 +421,7 @@ export class ReceiptDesk {
 
   #tick(): void {
     const now = this.#o.clock.monotonic();
-    this.#refuseOlder(ANSWER_WITHIN_MS);
+    this.#o.counts.receiptsBusy += this.#refuseOlder(ANSWER_WITHIN_MS);
     this.#noticeLearned();
     if (this.#looking) return;
     this.#looking = true;

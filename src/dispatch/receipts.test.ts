@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test as base, describe, expect } from 'vitest';
 import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
-import { createMetrics, DatabaseClock, openBoss, readDatabaseTime, utcDay } from '../platform/index.ts';
+import { createMetrics, DatabaseClock, openBoss, readDatabaseTime } from '../platform/index.ts';
 import { loadPolicies, Names, type Policies } from '../policy/index.ts';
 import { DeliveryReader } from '../records/index.ts';
 import { messageOf, startSmsc } from '../smpp/fixtures.ts';
@@ -305,7 +305,10 @@ describe.concurrent('a carrier that gives ids in hex and names them in decimal (
   }) => {
     const carrier = await carrierWith({ receipts: () => [] });
     const heldMs = 20 * 86_400_000;
-    await db.database.pools.control.query('SELECT make_day($1::date)', [utcDay(Date.now() - heldMs)]);
+    await db.database.pools.control.query(
+      `SELECT make_day((now() AT TIME ZONE 'UTC' - $1 * interval '1 millisecond')::date)`,
+      [heldMs],
+    );
     const before = await rig(carrier.port);
     const alarm = await before.planter.plant({ lane: 'emergency', route: 'default', count: 5, heldMs });
     await eventually(

@@ -3,7 +3,7 @@ import { beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { type TestDatabase, testDatabase } from '../../test/support/database.ts';
 import { type PlainSmsc, readSubmitSm } from '../../test/support/plain-smsc.ts';
 import { policiesOf, smscOf, startProcess } from '../../test/support/routed.ts';
-import { IdAllocator, openBoss } from '../platform/index.ts';
+import { DatabaseClock, IdAllocator, openBoss, readDatabaseTime } from '../platform/index.ts';
 import { LANES, Names, type Policies } from '../policy/index.ts';
 import { createDispatchQueues } from './chunks.ts';
 import { chunkPriority, placeOf } from './place.ts';
@@ -13,11 +13,16 @@ import { type Boss, type Planted, Planter } from './testing.ts';
 
 let db: TestDatabase;
 let boss: Boss;
+let clock: DatabaseClock;
 
 beforeAll(async () => {
   db = await testDatabase();
+  clock = await DatabaseClock.open(() => readDatabaseTime(db.database.pools.control));
   boss = await openBoss({ target: db.target, onError: () => {} });
-  return () => boss.stop({ graceful: false });
+  return async () => {
+    clock.close();
+    await boss.stop({ graceful: false });
+  };
 });
 // What a test that failed left behind is not for the next one to route anew.
 beforeEach(() => db.asSuperuser((session) => session.exec(`DELETE FROM pgboss.job WHERE name LIKE 'dispatch.%'`)));
@@ -91,7 +96,7 @@ test('routes that change under a running process are in force at once: old work 
   await db.database.pools.control.query(
     `WITH held AS (UPDATE chunk SET not_before = $2 WHERE first_delivery = $1 RETURNING job)
      UPDATE pgboss.job SET start_after = now() + interval '1 hour' WHERE id IN (SELECT job FROM held)`,
-    [later.deliveries[0], Date.now() + 3_600_000],
+    [later.deliveries[0], clock.now() + 3_600_000],
   );
   const after = policiesOf(carriers, `routes: [{ name: live-new, prefixes: ['+'], tiers: [[live-b], [live-a]] }]`);
   const changed = performance.now();
@@ -131,7 +136,6 @@ test('a chunk that is split keeps how often its deliveries were given back: in d
   });
   await names.add(control, policies);
   await createDispatchQueues(boss, ['parts-gone', 'parts-uk', 'parts-all'], ['bulk']);
-  const clock = { now: () => Date.now(), monotonic: () => performance.now() };
   const planter = await Planter.open({ database: db.database, boss, clock, names, process: 1 });
   const { deliveries } = await planter.plant({ lane: 'bulk', route: 'parts-gone', count: 2 });
   await db.asSuperuser(async (session) => {
@@ -155,7 +159,6 @@ test('a process on older routes leaves the work of new ones alone', async () => 
   const { control } = db.database.pools;
   const names = await Names.register(control, newer);
   await createDispatchQueues(boss, ['rolling-new'], ['bulk']);
-  const clock = { now: () => Date.now(), monotonic: () => performance.now() };
   const planter = await Planter.open({ database: db.database, boss, clock, names, process: 1 });
   const planted = await planter.plant({ lane: 'bulk', route: 'rolling-new', count: 10 });
   const tools = { pool: control, boss, names, clock, ids: new IdAllocator(control) };
@@ -206,7 +209,7 @@ test('work that no bind is able to take is an alarm: in the log once a minute, a
   const watch = new RouteWatch(
     {
       ...{ pool: control, boss, names, ids: new IdAllocator(control) },
-      clock: { now: () => Date.now(), monotonic: () => performance.now() },
+      clock,
       states: { unableMs: () => unableMs },
       log: { warn: () => {}, error: (details) => void errors.push(details) },
       onTrouble: (error) => trouble.push(error),
