@@ -6,7 +6,7 @@
  * `FRESH_MS`: what was deleted or whose key was destroyed longer ago is not sent from here.
  */
 import type { FreshDelivery } from '../dispatch/index.ts';
-import type { EpochMs } from '../platform/index.ts';
+import { ChurnMap, type EpochMs } from '../platform/index.ts';
 
 /** Kept at most; the oldest go first. Of texts some 5 MB, of long ones (10,000 characters) fewer are kept. */
 export const FRESH_MAX = 10_000;
@@ -28,8 +28,7 @@ interface Kept<V> {
 export class Fresh<V> {
   readonly #monotonic: () => EpochMs;
   readonly #unitsOf: (value: V) => number;
-  /** The oldest first. */
-  readonly #kept = new Map<number, Kept<V>>();
+  readonly #kept = new ChurnMap<number, Kept<V>>();
   #units = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -69,10 +68,10 @@ export class Fresh<V> {
   }
 
   #forgetOld(now: EpochMs): void {
-    for (const [oldest, { since }] of this.#kept) {
+    for (let { oldestKey } = this.#kept; oldestKey !== undefined; oldestKey = this.#kept.oldestKey) {
       const full = this.#kept.size > FRESH_MAX || this.#units > FRESH_UNITS_MAX;
-      if (!full && now - since <= FRESH_MS) break;
-      this.#forget(oldest);
+      if (!full && now - (this.#kept.oldest?.since ?? 0) <= FRESH_MS) break;
+      this.#forget(oldestKey);
     }
   }
 

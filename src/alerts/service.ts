@@ -5,6 +5,7 @@ import { CANCEL_CHANNEL, setPaused } from '../dispatch/index.ts';
 import { type EmergencyGate, lockAlert } from '../fanout/index.ts';
 import {
   allKnown,
+  ChurnMap,
   type Clock,
   type EpochMs,
   type Known,
@@ -85,7 +86,7 @@ export class Alerts implements AlertService {
   /** What an alert may give for carriers' optional parameters. */
   readonly #tlvs: ReadonlyMap<string, readonly TlvPolicy[]>;
   /** Idempotency keys of the requests that are under way in this process. */
-  readonly #running = new Set<string>();
+  readonly #running = new ChurnMap<string, true>();
 
   constructor(options: AlertsOptions) {
     const { pool, clock, names, policies } = options;
@@ -104,7 +105,7 @@ export class Alerts implements AlertService {
     if (running !== null && this.#running.has(running)) return stillRunning();
     const urgent = request.lane === 'emergency';
     if (!this.#o.intake.hasRoom(urgent)) return overloaded('Too many alerts wait to be stored.');
-    if (running !== null) this.#running.add(running);
+    if (running !== null) this.#running.set(running, true);
     let leave: ReturnType<AlertsOptions['gate']['enter']> | null = null;
     try {
       const preparing = this.#prepare(principal, request);

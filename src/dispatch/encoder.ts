@@ -1,5 +1,5 @@
 /** From a delivery to the bytes of its submit_sm, at the moment of sending: validity is what is left now. */
-import type { EpochMs } from '../platform/index.ts';
+import { BoundedMap, type EpochMs } from '../platform/index.ts';
 import type { CarrierPolicy, LaneName, LanePolicy, TlvPolicy } from '../policy/index.ts';
 import {
   defaultSenderRules,
@@ -63,7 +63,7 @@ export class Encoder {
   readonly #rules: readonly SenderRule[];
   readonly #textOf: (body: number) => string | undefined;
   /** The last texts, segmented: only the reference of long ones depends on the delivery. */
-  readonly #kept = new Map<number, Segments>();
+  readonly #kept = new BoundedMap<number, Segments>(KEPT_MAX);
   /** What is the same for all messages of a sender. */
   readonly #senders = new Map<string, SenderFields>();
 
@@ -202,10 +202,7 @@ export class Encoder {
         if (error instanceof TextError) return null;
         throw error;
       }
-      if (!item.secret) {
-        if (this.#kept.size >= KEPT_MAX) this.#kept.clear();
-        this.#kept.set(item.body, segments);
-      }
+      if (!item.secret) this.#kept.set(item.body, segments);
     }
     return withReference(segments, referenceOf(item.id));
   }

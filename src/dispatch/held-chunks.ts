@@ -33,8 +33,8 @@ export class HeldChunks {
   readonly #queues: Record<LaneName, HeldChunk[]> = perLane(() => []);
   /** How many deliveries wait in them. */
   readonly #waiting: Record<LaneName, number> = perLane(() => 0);
-  /** With the time at which each came into memory; the first came first. */
-  readonly #held = new Map<HeldChunk, EpochMs>();
+  /** With the time at which each came into memory; the first came first. Few: prefetch bounds them. */
+  readonly #held: { readonly chunk: HeldChunk; readonly at: EpochMs }[] = [];
   #closed = false;
 
   constructor(options: HeldChunksOptions) {
@@ -42,7 +42,7 @@ export class HeldChunks {
   }
 
   get size(): number {
-    return this.#held.size;
+    return this.#held.length;
   }
 
   /** Those of a lane with unclaimed positions, in the order in which they are to be claimed. */
@@ -58,14 +58,14 @@ export class HeldChunks {
   /** Since when the chunk that has been here longest has been in memory, by lane; it has not come to its end. */
   since(): Partial<Record<LaneName, EpochMs>> {
     const since: Partial<Record<LaneName, EpochMs>> = {};
-    for (const [{ lane }, at] of this.#held) since[lane] ??= at;
+    for (const { chunk, at } of this.#held) since[chunk.lane] ??= at;
     return since;
   }
 
   /** Items are in the order of their positions. */
   add(chunk: HeldChunk, items: Item[]): void {
     this.#setWaiting(chunk, items);
-    this.#held.set(chunk, this.#o.clock.now());
+    this.#held.push({ chunk, at: this.#o.clock.now() });
     if (items.length > 0) this.#queue(chunk);
     else this.#skipRest(chunk);
   }
@@ -81,8 +81,7 @@ export class HeldChunks {
   /** Looks whether the chunk has come to its end here: nothing of it is open, and nothing is left to claim. */
   endIfDone(chunk: HeldChunk): void {
     if (chunk.done || chunk.open > 0 || (chunk.leaving === null && chunk.claimedTo < chunk.size)) return;
-    chunk.done = true;
-    this.#held.delete(chunk);
+    this.#drop(chunk);
     const { id, queue, job, lane, route, leaving: as } = chunk;
     // Behind the facts of what was claimed of it: until those are durable it may have no other holder.
     this.#o.journal.add(id, {
@@ -98,8 +97,7 @@ export class HeldChunks {
   forget(chunk: HeldChunk): void {
     this.#unqueue(chunk);
     this.#setWaiting(chunk, []);
-    chunk.done = true;
-    this.#held.delete(chunk);
+    this.#drop(chunk);
   }
 
   /** Ends unclaimed items of a lane that match, without sending them. Not while a claim of the lane is in progress. */
@@ -139,7 +137,8 @@ export class HeldChunks {
   /** From here on nothing is claimed of them. Those that still have unclaimed positions are the caller's to give back. */
   close(): HeldChunk[] {
     this.#closed = true;
-    return [...this.#held.keys()].filter((chunk) => !chunk.done && chunk.claimedTo < chunk.size);
+    const left = this.#held.map(({ chunk }) => chunk);
+    return left.filter((chunk) => chunk.claimedTo < chunk.size);
   }
 
   #split(chunk: HeldChunk, plan: Extract<ChunkPlan<Item>, { kind: 'split' }>): void {
@@ -175,6 +174,12 @@ export class HeldChunks {
   #setWaiting(chunk: HeldChunk, items: Item[]): void {
     this.#waiting[chunk.lane] += items.length - chunk.waiting.length;
     chunk.waiting = items;
+  }
+
+  #drop(chunk: HeldChunk): void {
+    chunk.done = true;
+    const index = this.#held.findIndex((each) => each.chunk === chunk);
+    if (index >= 0) this.#held.splice(index, 1);
   }
 
   #queue(chunk: HeldChunk): void {

@@ -1,16 +1,9 @@
-/**
- * A Map of at most `max` entries: the one that was set longest ago goes first.
- *
- * It remembers where its oldest entry is. `map.keys().next()` looks for it from the front each time, past the places of all
- * that were deleted: 60 µs each in a map of 100,000 that is full, where this takes 0.3.
- */
-export class BoundedMap<K, V> {
-  readonly #map = new Map<K, V>();
+import { ChurnMap } from './churn-map.ts';
+
+/** A map of at most `max` entries: the one that was set longest ago goes first. */
+export class BoundedMap<K extends number | string, V> {
+  readonly #map = new ChurnMap<K, V>();
   readonly #max: number;
-  /** Stands behind what was dropped; null until something is. */
-  #order: MapIterator<K> | null = null;
-  /** Entries that were set since something was last dropped. */
-  #setSince = 0;
 
   constructor(max: number) {
     this.#max = max;
@@ -28,10 +21,7 @@ export class BoundedMap<K, V> {
   set(key: K, value: V): void {
     this.#map.delete(key);
     this.#map.set(key, value);
-    this.#setSince++;
     if (this.#map.size > this.#max) this.dropOldest();
-    // An iterator that stands still keeps every table that the map has had since.
-    else if (this.#setSince > this.#max) this.#order = null;
   }
 
   delete(key: K): boolean {
@@ -40,16 +30,11 @@ export class BoundedMap<K, V> {
 
   /** @returns false when there was none. */
   dropOldest(): boolean {
-    this.#setSince = 0;
-    this.#order ??= this.#map.keys();
-    const { done, value } = this.#order.next();
-    if (done !== true) return this.#map.delete(value);
-    this.#order = null;
-    return false;
+    const { oldestKey } = this.#map;
+    return oldestKey !== undefined && this.#map.delete(oldestKey);
   }
 
   clear(): void {
     this.#map.clear();
-    this.#order = null;
   }
 }

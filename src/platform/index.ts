@@ -2,6 +2,7 @@
 export { bossTx, openBoss } from './boss.ts';
 export { BoundedMap } from './bounded-map.ts';
 export { chance } from './chance.ts';
+export { ChurnMap } from './churn-map.ts';
 export { addDays, type Clock, DatabaseClock, type EpochMs, ManualClock, utcDay } from './clock.ts';
 export { type Config, type LogLevel, readConfig } from './config.ts';
 export {

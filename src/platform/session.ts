@@ -1,4 +1,5 @@
 import postgres from 'postgres';
+import { ChurnMap } from './churn-map.ts';
 import { lostConnection, TransactionFailed } from './errors.ts';
 import { connectSocket, SingleUseSocket } from './socket.ts';
 import type { ConnectionTarget, Host } from './target.ts';
@@ -219,20 +220,24 @@ export class Session {
 class LifeState {
   ended = false;
   #error: unknown;
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new ChurnMap<number, () => void>();
+  #lastListener = 0;
 
   end(error: unknown): void {
     if (this.ended) return;
     this.ended = true;
     this.#error = error;
-    const listeners = [...this.#listeners];
+    const listeners = this.#listeners.values();
     this.#listeners.clear();
     for (const listener of listeners) listener();
   }
 
-  onEnd(listener: () => void): void {
+  /** @returns its key among the listeners. */
+  onEnd(listener: () => void): number {
+    const id = ++this.#lastListener;
     if (this.ended) listener();
-    else this.#listeners.add(listener);
+    else this.#listeners.set(id, listener);
+    return id;
   }
 
   check(): void {
@@ -241,7 +246,7 @@ class LifeState {
 
   race<T>(answer: PromiseLike<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const over = (): void => reject(this.#error);
+      const over = this.onEnd(() => reject(this.#error));
       answer.then(
         (value) => {
           this.#listeners.delete(over);
@@ -252,7 +257,6 @@ class LifeState {
           reject(error);
         },
       );
-      this.onEnd(over);
     });
   }
 }

@@ -2,6 +2,7 @@
  * The requests of a link that wait for their answer, and how many more may join them. Hot ones are kept here; the others,
  * which take the same room, by `AskedRequests`.
  */
+import { ChurnMap } from '../platform/index.ts';
 import type { AskedRequests } from './asked.ts';
 
 export interface InFlight<C> {
@@ -15,8 +16,7 @@ export class SendWindow<C> {
   private readonly size: number;
   private readonly reserved: number;
   private readonly asked: AskedRequests;
-  // In the order of sending: the oldest is the first.
-  private readonly inFlight = new Map<number, InFlight<C>>();
+  private readonly inFlight = new ChurnMap<number, InFlight<C>>();
   private emergency = 0;
 
   /** @param reserveForEmergency keeps max(1, 10 %) of a window > 1 for emergency alone. */
@@ -59,18 +59,17 @@ export class SendWindow<C> {
 
   /** When the oldest hot request was sent; `Infinity` for none. */
   get oldestSentAt(): number {
-    for (const { sentAt } of this.inFlight.values()) return sentAt;
-    return Number.POSITIVE_INFINITY;
+    return this.inFlight.oldest?.sentAt ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Hot requests with their sequence_numbers, the oldest first. */
-  entries(): Iterable<[number, InFlight<C>]> {
-    return this.inFlight.entries();
+  /** The sequence_number of the oldest hot request. */
+  get oldestSequence(): number | undefined {
+    return this.inFlight.oldestKey;
   }
 
   /** Empties it of hot requests. @returns their contexts, the oldest first */
   clear(): C[] {
-    const contexts = [...this.inFlight.values()].map((entry) => entry.context);
+    const contexts = this.inFlight.values().map(({ context }) => context);
     this.inFlight.clear();
     this.emergency = 0;
     return contexts;
