@@ -78,6 +78,8 @@ export type RefusedKind = Exclude<StatusClass, 'ok'>;
 const SENDS_PER_TURN = 256;
 /** For so long after an emergency the next is expected. */
 const EMERGENCY_EXPECTED_MS = 10_000;
+/** For so long after an emergency the other lanes stand back while the next is being claimed: some commits. */
+const BROADCAST_LAPSE_MS = 50;
 const TICK_MS = 250;
 
 export class Sender {
@@ -385,6 +387,11 @@ export class Sender {
         this.#awaitLimits(monotonic);
         return;
       }
+      const standBack = this.#standBackFor(monotonic);
+      if (standBack > 0) {
+        this.#turns.in(standBack);
+        return;
+      }
       // A lane that has no room in the window gives its turn to emergency, which may have some of its own.
       const lane = ready.emergency && wire.freeFor(next === 'emergency') <= 0 ? 'emergency' : next;
       if (wire.freeFor(lane === 'emergency') <= 0) return;
@@ -448,6 +455,15 @@ export class Sender {
   /** An emergency was here a while ago: another may come. */
   #expecting(monotonic: number): boolean {
     return monotonic - this.#emergencyAt < EMERGENCY_EXPECTED_MS;
+  }
+
+  /**
+   * For how long the other lanes leave the bind to a broadcast that has none ready at this instant, ms: so that a claim which
+   * takes long lets nothing in between.
+   */
+  #standBackFor(monotonic: number): number {
+    const left = this.#isReady.emergency ? 0 : this.#emergencyAt + BROADCAST_LAPSE_MS - monotonic;
+    return left > 0 && this.#isBusy.emergency && this.#wants('emergency', monotonic) ? left : 0;
   }
 
   /** Of each lane, what goes next, and whether it has work at all. */
