@@ -67,6 +67,7 @@ export async function priority(options: Record<string, string>): Promise<Priorit
     carriers: { load: { tps: TPS, window: 100 } },
     // 1.3 GB are written.
     recycledWal: 100,
+    writeBack: options['write-back'] !== 'off',
     // OTPs are refused when they would come too late; here they are to wait like the rest.
     lanes: (lanes) => Object.assign(lanes.security ?? {}, { cannotMeetExpiry: 'accept' }),
   });

@@ -24,6 +24,7 @@ import { forkSimulator, type LedgerRecord, readLedger, type SimulatorProcess } f
 import { atEnd } from './ends.ts';
 import { type ProcessFigures, round } from './gauges.ts';
 import { msisdn } from './numbers.ts';
+import { keepWritingBack } from './write-back.ts';
 
 /** The optional parameter in which submit_sm carry `delivery.attempt.segment`, for comparison message by message. */
 export const CORRELATION_TLV = 0x1400;
@@ -46,6 +47,8 @@ export interface RigOptions {
    * is made and filled when it is needed, and every commit waits for it.
    */
   recycledWal?: number;
+  /** The disk gets what is written within a second, as on a server that is set up for a database (write-back.ts). */
+  writeBack?: boolean;
   /** PostgreSQL's settings, over those of the embedded one: to measure with others, or to ask for more statistics. */
   settings?: Record<string, string>;
 }
@@ -128,6 +131,7 @@ export async function openRig(options: RigOptions): Promise<Rig> {
     );
     const { target } = postgres;
     if (recycledWal > 0) await makeWal(target, recycledWal);
+    if (options.writeBack === true) ends.push(keepWritingBack(postgres.dataDirectory));
     const servers: ChildServer[] = [];
     const starts: Promise<ChildServer>[] = [];
     ends.push(() =>
