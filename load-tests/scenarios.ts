@@ -120,8 +120,6 @@ export const SCENARIOS: Readonly<Record<string, ScenarioNote>> = {
       ['single.ratio', '{} ×'],
       ['single.stored', 'Kannel with its stores on disk {}/s'],
       ['single.storedRatio', '{} ×'],
-      ['single.defaultWindow', 'Kannel with its own window {}/s'],
-      ['single.defaultWindowRatio', '{} ×'],
       ['list.tocsin', 'list {}/s'],
       ['list.kannelBest', "Kannel's best {}/s"],
       ['list.ratio', '{} ×'],

@@ -1,8 +1,7 @@
 /**
  * Kannel's processes: one bearerbox (SMPP) and any number of smsboxes (HTTP), set to be fast: no store file, no access log,
- * nothing logged below a panic, no throughput limit, a window of 500, receipts kept in memory. Or with the window that it
- * comes with; or with its stores on disk, so that its own end loses nothing (a file each, which it does not sync). Debian:
- * kannel, kannel-extras.
+ * nothing logged below a panic, no throughput limit, a window of 500, receipts kept in memory. Or with its stores on disk,
+ * so that its own end loses nothing (a file each, which it does not sync). Debian: kannel, kannel-extras.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -21,14 +20,9 @@ export interface KannelOptions {
   systemId: string;
   password: string;
   smsboxes: number;
-  setup?: KannelSetup | undefined;
+  /** Messages and receipts are kept in files until they have ended. */
+  stored?: boolean | undefined;
 }
-
-/**
- * `fast` unless told otherwise. `stored`: messages and receipts are kept in files until they have ended. `default-window`:
- * as many unanswered submit_sm as Kannel allows when nothing is said.
- */
-export type KannelSetup = 'fast' | 'stored' | 'default-window';
 
 export interface Kannel {
   readonly version: string;
@@ -97,7 +91,7 @@ export async function startKannel(options: KannelOptions): Promise<Kannel> {
     children.push(child);
   };
   try {
-    if (options.setup === 'stored') {
+    if (options.stored === true) {
       for (const store of STORES) await mkdir(join(options.folder, store));
     }
     const core = coreConfig(admin, boxPort, options);
@@ -132,7 +126,7 @@ smsbox-port = ${boxPort}
 smsbox-interface = 127.0.0.1
 smsbox-max-pending = 1000
 box-allow-ip = "127.0.0.1"
-${options.setup === 'stored' ? spools(options.folder) : 'dlr-storage = internal'}
+${options.stored === true ? spools(options.folder) : 'dlr-storage = internal'}
 log-level = ${QUIET}
 
 group = smsc
@@ -145,7 +139,7 @@ smsc-username = ${systemId}
 smsc-password = ${password}
 system-type = ""
 interface-version = 34
-${options.setup === 'default-window' ? '' : `max-pending-submits = ${WINDOW}`}
+max-pending-submits = ${WINDOW}
 enquire-link-interval = 30
 log-level = ${QUIET}
 `;

@@ -7,7 +7,7 @@ import { sendAll } from '../alerts-over-http.ts';
 import { atEnd } from '../ends.ts';
 import { goFirst, type ProcessFigures, round } from '../gauges.ts';
 import { openRig, type Rig } from '../rig.ts';
-import { installKannel, type KannelSetup } from './boxes.ts';
+import { installKannel } from './boxes.ts';
 import { startReceiptSink } from './receipt-sink.ts';
 import { runWay, type Way, type WayOptions } from './ways.ts';
 
@@ -19,17 +19,14 @@ export interface KannelFigures extends ProcessFigures {
   version: string;
   /**
    * Messages a second until the last is final. `way`: how Kannel was fastest, and `connections`: how many Tocsin was fastest
-   * with. `stored`: Kannel with its stores on disk, which is what its own crash would not lose; `defaultWindow`: with the
-   * window that it comes with. `…Ratio` is Tocsin's to each.
+   * with. `stored`: Kannel with its stores on disk, which is what its own crash would not lose; `storedRatio` to that.
    */
   single: {
     kannel: number;
     stored: number;
-    defaultWindow: number;
     tocsin: number;
     ratio: number;
     storedRatio: number;
-    defaultWindowRatio: number;
     messages: number;
     connections: number;
     way: string;
@@ -80,11 +77,9 @@ export async function kannel(
       single: {
         kannel: theirs.single.perSecond,
         stored: theirs.stored,
-        defaultWindow: theirs.defaultWindow,
         tocsin: ours.single,
         ratio: ratio(ours.single, theirs.single.perSecond),
         storedRatio: ratio(ours.single, theirs.stored),
-        defaultWindowRatio: ratio(ours.single, theirs.defaultWindow),
         messages: single,
         connections: ours.connections,
         way: theirs.single.way,
@@ -153,15 +148,12 @@ async function measureKannel(rig: Rig, messages: number, connections: readonly n
     });
     const same = fastest(singles);
     const single = await again(same);
-    const setUp = (setup: KannelSetup) => measure({ ...same, name: `${same.name}, ${setup}`, setup }, messages);
-    const stored = await setUp('stored');
-    const defaultWindow = await setUp('default-window');
+    const stored = await measure({ ...same, name: `${same.name}, stored`, stored: true }, messages);
     const all = fastest([...singles, ...others]);
     const best = all.name === single.way ? single : await again(all);
     return {
       single,
       stored,
-      defaultWindow,
       best: best.perSecond >= single.perSecond ? best : single,
       ways,
       version,

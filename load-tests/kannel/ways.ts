@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { KANNEL_USER, type Kannel, type KannelSetup, startKannel } from './boxes.ts';
+import { KANNEL_USER, type Kannel, startKannel } from './boxes.ts';
 import { barrage } from './http-client.ts';
 import type { ReceiptSink } from './receipt-sink.ts';
 
@@ -13,7 +13,8 @@ export interface Way {
   readonly connections: number;
   /** Recipients of each request. */
   readonly recipients: number;
-  readonly setup?: KannelSetup;
+  /** With Kannel's stores on disk. */
+  readonly stored?: boolean;
 }
 
 export interface WayRun {
@@ -42,7 +43,7 @@ const DLR_MASK = 3;
 
 export async function runWay(way: Way, options: WayOptions): Promise<WayRun> {
   const folder = await mkdtemp(join(options.folder, 'kannel-'));
-  const kannel = await startKannel({ ...options, folder, smsboxes: way.smsboxes, setup: way.setup });
+  const kannel = await startKannel({ ...options, folder, smsboxes: way.smsboxes, stored: way.stored });
   const { sink } = options;
   // What each smsbox gets is whole requests.
   const unit = way.smsboxes * way.recipients;
