@@ -22,6 +22,8 @@ export interface PriorityFigures extends ProcessFigures {
   seconds: number;
   /** Of each of the two bulk alerts. */
   messages: number;
+  /** PostgreSQL's files went to the disk each second. */
+  writeBack: boolean;
   /** From POST to submit_sm. */
   emergencyMs: Percentiles;
   /** Of the 200, how many were posted while the second bulk alert was being fanned out. */
@@ -62,12 +64,13 @@ const WEIGHTS = { security: 6, transaction: 3, bulk: 1 } as const;
 export async function priority(options: Record<string, string>): Promise<PriorityFigures> {
   const messages = Number(options.messages ?? 1_000_000);
   const random = createRandom(Number(options.seed ?? 1));
+  const writeBack = options['write-back'] !== 'off';
   const rig = await openRig({
     accounts: [{ systemId: 'load' }],
     carriers: { load: { tps: TPS, window: 100 } },
     // 1.3 GB are written.
     recycledWal: 100,
-    writeBack: options['write-back'] !== 'off',
+    writeBack,
     // OTPs are refused when they would come too late; here they are to wait like the rest.
     lanes: (lanes) => Object.assign(lanes.security ?? {}, { cannotMeetExpiry: 'accept' }),
   });
@@ -173,6 +176,7 @@ export async function priority(options: Record<string, string>): Promise<Priorit
       correct: waits.length === EMERGENCIES && repeats === 0 && narrow.size > 0 && (await rig.verified()),
       seconds: round(seconds),
       messages,
+      writeBack,
       emergencyMs: percentilesOf(waits),
       duringFanout,
       secondBroadcastSeconds: narrowOut ? round((narrowTo - secondAt) / 1e6) : null,

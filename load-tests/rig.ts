@@ -47,7 +47,7 @@ export interface RigOptions {
    * is made and filled when it is needed, and every commit waits for it.
    */
   recycledWal?: number;
-  /** The disk gets what is written within a second, as on a server that is set up for a database (write-back.ts). */
+  /** The disk gets what is written within a second (write-back.ts). */
   writeBack?: boolean;
   /** PostgreSQL's settings, over those of the embedded one: to measure with others, or to ask for more statistics. */
   settings?: Record<string, string>;
@@ -105,7 +105,9 @@ export async function openRig(options: RigOptions): Promise<Rig> {
   const close = async (): Promise<void> => {
     closed = true;
     forget();
-    for (const end of ends.splice(0).reverse()) await end();
+    const failures: unknown[] = [];
+    for (const end of ends.splice(0).reverse()) await end().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw failures[0];
   };
   const forget = atEnd(close);
   /** Waits until something is open; `close` ends it too when it comes only then. */

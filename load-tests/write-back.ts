@@ -1,8 +1,8 @@
 /**
- * Writes a database's files to the disk each second, as Linux does by itself where `vm.dirty_background_bytes` is small.
+ * Writes a database's tables and indexes to the disk each second. It stands in for a kernel that is told to write early.
  *
- * With its own settings it waits 30 s, and then writes half a gigabyte at once: each commit of the log waits behind that, 100
- * to 200 ms once or twice a run (docs/performance.md).
+ * With Linux's own settings they wait for 30 s, and then half a gigabyte is written at once: each commit of the log waits
+ * behind that, 100 to 200 ms once or twice a run (docs/performance.md).
  */
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,23 +25,28 @@ async function run(folder: string, stopped: AbortSignal): Promise<void> {
   /** When each file had last changed when it was last written. */
   const written = new Map<string, number>();
   while (!stopped.aborted) {
-    for (const file of await readdir(folder, { recursive: true })) {
+    for (const file of await unlessGone(readdir(folder, { recursive: true }), [])) {
       if (stopped.aborted) return;
-      await writeBack(join(folder, file), written);
+      await unlessGone(writeBack(join(folder, file), written), undefined);
     }
     await sleep(EVERY_MS, undefined, { signal: stopped }).catch(() => {});
   }
 }
 
 async function writeBack(path: string, written: Map<string, number>): Promise<void> {
+  const found = await stat(path);
+  if (!found.isFile() || written.get(path) === found.mtimeMs) return;
+  const file = await open(path, 'r+');
+  await file.datasync().finally(() => file.close());
+  written.set(path, found.mtimeMs);
+}
+
+/** PostgreSQL removes files and folders of its own at any time. */
+async function unlessGone<T>(work: Promise<T>, otherwise: T): Promise<T> {
   try {
-    const found = await stat(path);
-    if (!found.isFile() || written.get(path) === found.mtimeMs) return;
-    const file = await open(path, 'r+');
-    await file.datasync().finally(() => file.close());
-    written.set(path, found.mtimeMs);
+    return await work;
   } catch (error) {
-    // It was dropped, or cut off, meanwhile.
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return otherwise;
+    throw error;
   }
 }

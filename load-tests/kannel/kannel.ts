@@ -108,7 +108,7 @@ async function measureKannel(rig: Rig, messages: number, connections: readonly n
     connections: over,
     recipients,
   });
-  const singles = [...connections.map((over) => http(1, over, 1)), http(2, 64, 1)];
+  const singles = connections.flatMap((over) => [http(1, over, 1), http(2, over, 1)]);
   const others = [
     ...[http(1, 16, 10), http(2, 64, 10), http(1, 16, 50)],
     { name: 'mtbatch', smsboxes: 1, connections: 0, recipients: 1 },

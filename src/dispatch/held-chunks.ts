@@ -6,7 +6,7 @@
  *     │            └─ paused in part: split ─ durable ─► in its lane's queue again
  *     └─ another holder has it ─► forgotten
  */
-import type { Clock, EpochMs } from '../platform/index.ts';
+import { ChurnMap, type Clock, type EpochMs } from '../platform/index.ts';
 import type { LaneName } from '../policy/index.ts';
 import type { FinalCode, Journal } from '../records/index.ts';
 import { finalOp } from './final-op.ts';
@@ -33,8 +33,8 @@ export class HeldChunks {
   readonly #queues: Record<LaneName, HeldChunk[]> = perLane(() => []);
   /** How many deliveries wait in them. */
   readonly #waiting: Record<LaneName, number> = perLane(() => 0);
-  /** With the time at which each came into memory; the first came first. Few: prefetch bounds them. */
-  readonly #held: { readonly chunk: HeldChunk; readonly at: EpochMs }[] = [];
+  /** By id, with the time at which each came into memory. */
+  readonly #held = new ChurnMap<number, { readonly chunk: HeldChunk; readonly at: EpochMs }>();
   #closed = false;
 
   constructor(options: HeldChunksOptions) {
@@ -42,7 +42,7 @@ export class HeldChunks {
   }
 
   get size(): number {
-    return this.#held.length;
+    return this.#held.size;
   }
 
   /** Those of a lane with unclaimed positions, in the order in which they are to be claimed. */
@@ -58,14 +58,14 @@ export class HeldChunks {
   /** Since when the chunk that has been here longest has been in memory, by lane; it has not come to its end. */
   since(): Partial<Record<LaneName, EpochMs>> {
     const since: Partial<Record<LaneName, EpochMs>> = {};
-    for (const { chunk, at } of this.#held) since[chunk.lane] ??= at;
+    for (const { chunk, at } of this.#held.values()) since[chunk.lane] ??= at;
     return since;
   }
 
   /** Items are in the order of their positions. */
   add(chunk: HeldChunk, items: Item[]): void {
     this.#setWaiting(chunk, items);
-    this.#held.push({ chunk, at: this.#o.clock.now() });
+    this.#held.set(chunk.id, { chunk, at: this.#o.clock.now() });
     if (items.length > 0) this.#queue(chunk);
     else this.#skipRest(chunk);
   }
@@ -137,7 +137,7 @@ export class HeldChunks {
   /** From here on nothing is claimed of them. Those that still have unclaimed positions are the caller's to give back. */
   close(): HeldChunk[] {
     this.#closed = true;
-    const left = this.#held.map(({ chunk }) => chunk);
+    const left = this.#held.values().map(({ chunk }) => chunk);
     return left.filter((chunk) => chunk.claimedTo < chunk.size);
   }
 
@@ -178,8 +178,8 @@ export class HeldChunks {
 
   #drop(chunk: HeldChunk): void {
     chunk.done = true;
-    const index = this.#held.findIndex((each) => each.chunk === chunk);
-    if (index >= 0) this.#held.splice(index, 1);
+    // Another may have its place by now: this bind has fetched it again.
+    if (this.#held.get(chunk.id)?.chunk === chunk) this.#held.delete(chunk.id);
   }
 
   #queue(chunk: HeldChunk): void {

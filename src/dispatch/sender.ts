@@ -78,7 +78,7 @@ export type RefusedKind = Exclude<StatusClass, 'ok'>;
 const SENDS_PER_TURN = 256;
 /** For so long after an emergency the next is expected. */
 const EMERGENCY_EXPECTED_MS = 10_000;
-/** For so long after an emergency the other lanes stand back while the next is being claimed: some commits. */
+/** For so long after an emergency the other lanes stand back while the next waits for its claim: some commits. */
 const BROADCAST_LAPSE_MS = 50;
 const TICK_MS = 250;
 
@@ -458,12 +458,15 @@ export class Sender {
   }
 
   /**
-   * For how long the other lanes leave the bind to a broadcast that has none ready at this instant, ms: so that a claim which
-   * takes long lets nothing in between.
+   * For how long the other lanes leave the bind to emergency, ms: one left a moment ago, the next waits for its claim, and
+   * would have this turn if it had it. So a claim that takes long lets nothing in between two of a broadcast.
    */
   #standBackFor(monotonic: number): number {
-    const left = this.#isReady.emergency ? 0 : this.#emergencyAt + BROADCAST_LAPSE_MS - monotonic;
-    return left > 0 && this.#isBusy.emergency && this.#wants('emergency', monotonic) ? left : 0;
+    const left = this.#emergencyAt + BROADCAST_LAPSE_MS - monotonic;
+    // What is claimed and not ready has a limit of its own.
+    if (left <= 0 || this.#state !== 'running' || this.#ready.emergency.length > 0) return 0;
+    const next = nextLane(this.#schedule, { ...this.#isReady, emergency: true });
+    return next === 'emergency' && this.#wants('emergency', monotonic) ? left : 0;
   }
 
   /** Of each lane, what goes next, and whether it has work at all. */

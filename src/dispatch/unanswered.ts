@@ -3,6 +3,7 @@
  * user_message_reference is looked for here, and then settles the doubt: the message was taken, and needs no second copy.
  * In memory only; after a crash the receipts of such messages match nothing, and the lane's rule for doubt stands.
  */
+import { ChurnMap } from '../platform/index.ts';
 import { matchUserReference } from '../smpp/index.ts';
 
 export interface Open {
@@ -17,7 +18,7 @@ export class Unanswered<T extends object> {
   readonly #openOf: (sent: T) => Open;
   readonly #max: number;
   /** By digits; the numbers that were first sent to come first. */
-  readonly #byNumber = new Map<string, T[]>();
+  readonly #byNumber = new ChurnMap<string, T[]>();
   #size = 0;
 
   /** @param max entries that are kept: beyond that the oldest numbers are forgotten. */
@@ -37,10 +38,10 @@ export class Unanswered<T extends object> {
     else list.push(sent);
     this.#size++;
     while (this.#size > this.#max) {
-      const [oldest] = this.#byNumber;
-      if (oldest === undefined) return;
-      this.#byNumber.delete(oldest[0]);
-      this.#size -= oldest[1].length;
+      const { oldestKey, oldest } = this.#byNumber;
+      if (oldestKey === undefined || oldest === undefined) return;
+      this.#byNumber.delete(oldestKey);
+      this.#size -= oldest.length;
     }
   }
 
