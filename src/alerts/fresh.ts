@@ -68,10 +68,11 @@ export class Fresh<V> {
   }
 
   #forgetOld(now: EpochMs): void {
-    for (let { oldestKey } = this.#kept; oldestKey !== undefined; oldestKey = this.#kept.oldestKey) {
+    for (let { oldest } = this.#kept; oldest !== undefined; oldest = this.#kept.oldest) {
+      const [id, { since }] = oldest;
       const full = this.#kept.size > FRESH_MAX || this.#units > FRESH_UNITS_MAX;
-      if (!full && now - (this.#kept.oldest?.since ?? 0) <= FRESH_MS) break;
-      this.#forget(oldestKey);
+      if (!full && now - since <= FRESH_MS) break;
+      this.#forget(id);
     }
   }
 

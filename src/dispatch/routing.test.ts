@@ -89,7 +89,7 @@ describe.each([
     await until(() => expect(one.arrived.length).toBeGreaterThan(70));
     expect(main.bind(first).buffered('bulk')).toBeGreaterThan(10);
     await one.close();
-    const died = Date.now();
+    const died = main.clock.now();
     await until(() => expect(two.arrived.length).toBeGreaterThan(0), 10_000);
     // Well before anything that goes by a clock: two seconds more than the one are for a busy machine.
     expect((two.arrived[0]?.at ?? Number.POSITIVE_INFINITY) - died).toBeLessThan(3_000);
@@ -165,7 +165,7 @@ test('a bind that fails more than is usual for it steps back behind the other of
   const process = await startProcess(db, boss, policies);
   const [weak, well] = [process.bind('weak-a'), process.bind('weak-b')];
   // Ten good minutes, and one that was not: told to its health as answers and receipts would.
-  const now = Date.now();
+  const now = process.clock.now();
   for (const [bind, fails] of [
     [weak, true],
     [well, false],

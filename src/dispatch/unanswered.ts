@@ -38,10 +38,10 @@ export class Unanswered<T extends object> {
     else list.push(sent);
     this.#size++;
     while (this.#size > this.#max) {
-      const { oldestKey, oldest } = this.#byNumber;
-      if (oldestKey === undefined || oldest === undefined) return;
-      this.#byNumber.delete(oldestKey);
-      this.#size -= oldest.length;
+      const { oldest } = this.#byNumber;
+      if (oldest === undefined) return;
+      this.#byNumber.delete(oldest[0]);
+      this.#size -= oldest[1].length;
     }
   }
 

@@ -30,8 +30,8 @@ export class BoundedMap<K extends number | string, V> {
 
   /** @returns false when there was none. */
   dropOldest(): boolean {
-    const { oldestKey } = this.#map;
-    return oldestKey !== undefined && this.#map.delete(oldestKey);
+    const { oldest } = this.#map;
+    return oldest !== undefined && this.#map.delete(oldest[0]);
   }
 
   clear(): void {

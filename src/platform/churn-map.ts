@@ -1,8 +1,10 @@
+import { chance } from './chance.ts';
+
 /** Slots that a map begins with; a power of two, as all its sizes are. */
 const FIRST_SLOTS = 16;
 const NONE = -1;
 /** Differs from process to process, so that nobody can prepare texts that all fall into one bucket. */
-const SEED = (Math.random() * 0x1_0000_0000) | 0;
+const SEED = (chance() * 0x1_0000_0000) | 0;
 
 /**
  * A map for what comes and goes: entries that live for a fraction of a second, by the thousand. The oldest comes first.
@@ -84,14 +86,10 @@ export class ChurnMap<K extends number | string, V> {
     return true;
   }
 
-  /** The key that has been there longest. */
-  get oldestKey(): K | undefined {
-    return this.#oldest === NONE ? undefined : this.#keys[this.#oldest];
-  }
-
-  /** The value of `oldestKey`. */
-  get oldest(): V | undefined {
-    return this.#oldest === NONE ? undefined : this.#values[this.#oldest];
+  /** The key that has been there longest, and its value. */
+  get oldest(): [K, V] | undefined {
+    const slot = this.#oldest;
+    return slot === NONE ? undefined : [this.#keys[slot] as K, this.#values[slot] as V];
   }
 
   /** All that are there now, the oldest first. */

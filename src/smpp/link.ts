@@ -586,9 +586,9 @@ export abstract class Link<C, P> implements Responder {
       this.end('peer-silent');
       return;
     }
-    for (let sequence = this.window.oldestSequence; sequence !== undefined; sequence = this.window.oldestSequence) {
-      const entry = this.window.get(sequence);
-      if (entry === undefined || now - entry.sentAt < this.limits.responseTimeoutMs) break;
+    for (let { oldest } = this.window; oldest !== undefined; oldest = this.window.oldest) {
+      const [sequence, entry] = oldest;
+      if (now - entry.sentAt < this.limits.responseTimeoutMs) break;
       this.settle(sequence, entry, TIMED_OUT);
     }
     this.counters.answeredBusy += this.unresponded.answerOverdue(now);

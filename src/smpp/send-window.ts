@@ -59,12 +59,12 @@ export class SendWindow<C> {
 
   /** When the oldest hot request was sent; `Infinity` for none. */
   get oldestSentAt(): number {
-    return this.inFlight.oldest?.sentAt ?? Number.POSITIVE_INFINITY;
+    return this.inFlight.oldest?.[1].sentAt ?? Number.POSITIVE_INFINITY;
   }
 
-  /** The sequence_number of the oldest hot request. */
-  get oldestSequence(): number | undefined {
-    return this.inFlight.oldestKey;
+  /** The oldest hot request, with its sequence_number. */
+  get oldest(): [number, InFlight<C>] | undefined {
+    return this.inFlight.oldest;
   }
 
   /** Empties it of hot requests. @returns their contexts, the oldest first */

@@ -22,6 +22,7 @@ export interface Carrier {
 }
 
 export interface Process {
+  clock: DatabaseClock;
   dispatch: Dispatch;
   planter: Planter;
   policies: Policies;
@@ -107,7 +108,7 @@ export async function startProcess(
     },
     { timeout: 10_000, interval: 20 },
   );
-  return { dispatch, planter, policies, names, errors, bind, stop };
+  return { clock, dispatch, planter, policies, names, errors, bind, stop };
 }
 
 /** Whoever planted it, whichever process sends it. */
