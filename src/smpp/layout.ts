@@ -122,9 +122,10 @@ export function cutSeptets(
     let end = i;
     if (insideLineEnd(text, end) && end - 1 > start) {
       end--;
-    } else if (packed && text.charCodeAt(end - 1) === CR && (fill + used * 7) % 8 === 0) {
-      end--;
+      used--;
     }
+    // It may have come to end in another CR, before the line's end.
+    if (packed && text.charCodeAt(end - 1) === CR && (fill + used * 7) % 8 === 0) end--;
     cuts.push(end);
     start = end;
     used = 0;

@@ -204,6 +204,16 @@ describe('any text, by any policy', () => {
     marking: fc.option(fc.constant({ kind: 'class', class: 0 } as const), { freq: 4 }),
   });
 
+  /** The cut goes before CR LF, and leaves a CR that ends on an octet. */
+  const crBeforeLineEnd: [string, TextOptions, number] = [
+    `${'a'.repeat(151)}\r\r\n${'a'.repeat(16)}`,
+    {
+      ...{ alphabets: ['gsm7'], languages: [], packed: true, concatenation: 'sar', sarOctets: 134 },
+      ...{ transliterate: 'none', marking: null },
+    },
+    0,
+  ];
+
   it('gives parts within limits that join to the text, with no pair or character parted', () => {
     const reached = new Set<string>();
     fc.assert(
@@ -244,7 +254,7 @@ describe('any text, by any policy', () => {
         const octets = concatenation === 'sar' ? options.sarOctets : 140;
         expectNoCharacterParted(plan.text, cuts, Math.floor((octets - headerLength(encoding, concatenation)) / 2));
       }),
-      { numRuns: 5_000 },
+      { numRuns: 5_000, examples: [crBeforeLineEnd] },
     );
     for (const alphabet of ['gsm7', 'packed', 'latin1', 'ucs2']) {
       for (const each of [...CONCATENATIONS, null]) expect(reached).toContain(`${alphabet}/${each}`);
